@@ -1,0 +1,234 @@
+"""Bytes on the wire <-> events: Avro in Confluent framing (magic byte 0, 4-byte big-endian schema id, record).
+
+Schema ids are fixed in ``schemas/avro/ids.json``; the schema a record was written with is always at hand, so a log of
+any age decodes without a registry server. Older versions are resolved to the current class by Avro's own rules.
+"""
+
+from __future__ import annotations
+
+import json
+import types
+import typing
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from decimal import Decimal
+from enum import StrEnum
+from functools import cache
+from io import BytesIO
+from operator import attrgetter
+from pathlib import Path
+from struct import pack, unpack_from
+from typing import Any, NewType, get_args, get_origin, get_type_hints
+
+from fastavro import parse_schema, schemaless_reader, schemaless_writer
+
+from schemas.envelope import Envelope, Event
+from schemas.events import EVENT_TYPES
+
+AVRO_DIR = Path(__file__).parent / "avro"
+IDS_FILE = AVRO_DIR / "ids.json"
+HEADER_BYTES = 5
+_MAGIC = 0
+
+Convert = Callable[[Any], Any] | None
+"""How one field crosses; None: as it is."""
+
+
+class CodecError(ValueError):
+    """Bytes that are not one of our records, or an event its schema cannot hold; says which and why."""
+
+
+@cache
+def schema_ids() -> dict[str, dict[str, int]]:
+    """Return the lockfile: schema id by event name and version."""
+    loaded: dict[str, dict[str, int]] = json.loads(IDS_FILE.read_text())
+    return loaded
+
+
+@cache
+def schema_text(schema_id: int) -> str:
+    """Return the Avro schema registered under an id, as JSON text. Raises CodecError for an unknown id."""
+    name, version = _locate(schema_id)
+    return (AVRO_DIR / name / f"v{version}.avsc").read_text()
+
+
+@cache
+def _locate(schema_id: int) -> tuple[str, int]:
+    for name, versions in schema_ids().items():
+        for version, known in versions.items():
+            if known == schema_id:
+                return name, int(version)
+    raise CodecError(f"schema id {schema_id} is not in {IDS_FILE.name}: written by a newer version of Tapeline?")
+
+
+def latest_version(name: str) -> int:
+    """Return the newest schema version of an event type."""
+    return max(map(int, schema_ids()[name]))
+
+
+def _without_time_types(schema: Any) -> Any:
+    """Drop timestamp logical types: inside, a moment is an int, and building datetimes costs more than the decode."""
+    if isinstance(schema, list):
+        return [_without_time_types(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if schema.get("logicalType") == "timestamp-micros":
+        return "long"
+    return {
+        key: _without_time_types(value) if key in ("type", "fields", "items", "values") else value
+        for key, value in schema.items()
+    }
+
+
+class _EventCodec:
+    """Encoder and decoder of one event type at its latest version."""
+
+    __slots__ = ("cls", "header", "names", "schema", "_get", "_to_wire", "_from_wire")
+
+    def __init__(self, cls: type[Any]) -> None:
+        self.cls = cls
+        version = latest_version(cls.__name__)
+        schema_id = schema_ids()[cls.__name__][str(version)]
+        self.header = pack(">bI", _MAGIC, schema_id)
+        self.schema = parse_schema(_without_time_types(json.loads(schema_text(schema_id))))
+        self.names = tuple(field.name for field in fields(cls))
+        self._get = attrgetter(*self.names) if len(self.names) > 1 else _single(self.names[0])
+        hints = get_type_hints(cls)
+        self._to_wire = [(name, to) for name in self.names if (to := _to_wire(hints[name])) is not None]
+        self._from_wire = [(name, back) for name in self.names if (back := _from_wire(hints[name])) is not None]
+
+    def encode(self, envelope: Envelope, event: Event) -> bytes:
+        record = dict(zip(self.names, self._get(event), strict=True))
+        for name, convert in self._to_wire:
+            record[name] = convert(record[name])  # type: ignore[misc]
+        record["envelope"] = envelope._asdict()
+        out = BytesIO()
+        out.write(self.header)
+        try:
+            schemaless_writer(out, self.schema, record)
+        except (ValueError, TypeError, AttributeError, OverflowError) as error:
+            raise CodecError(f"{self.cls.__name__}: {_blame(self.cls, event, error)}") from error
+        return out.getvalue()
+
+    def build(self, record: dict[str, Any]) -> tuple[Envelope, Event]:
+        envelope = Envelope._make(record.pop("envelope").values())
+        for name, convert in self._from_wire:
+            record[name] = convert(record[name])  # type: ignore[misc]
+        return envelope, self.cls(**record)
+
+
+def _single(name: str) -> Callable[[Any], tuple[Any]]:
+    return lambda event: (getattr(event, name),)
+
+
+def _blame(cls: type[Any], event: Event, error: Exception) -> str:
+    """Name the decimal field that holds a float or too many places, if one does; else the library's own words."""
+    for name, hint in get_type_hints(cls).items():
+        if isinstance(hint, NewType) and hint.__supertype__ is Decimal:
+            value = getattr(event, name, None)
+            if not isinstance(value, Decimal):
+                return f"{name}={value!r} is a {type(value).__name__}; {hint.__name__} must be a Decimal"
+    return str(error)
+
+
+def _unwrap_optional(hint: Any) -> tuple[Any, bool]:
+    if get_origin(hint) in (typing.Union, types.UnionType):
+        inner = [arg for arg in get_args(hint) if arg is not type(None)]
+        return inner[0], True
+    return hint, False
+
+
+def _optional(convert: Convert, optional: bool) -> Convert:
+    if convert is None or not optional:
+        return convert
+    return lambda value: None if value is None else convert(value)
+
+
+def _to_wire(hint: Any) -> Convert:
+    inner, optional = _unwrap_optional(hint)
+    if isinstance(inner, NewType) and inner.__supertype__ is Decimal:
+        return _optional(_require_decimal, optional)
+    if get_origin(inner) is tuple:
+        item = _to_wire(get_args(inner)[0])
+        return _optional(list if item is None else lambda values: [item(value) for value in values], optional)
+    if isinstance(inner, type) and is_dataclass(inner):
+        return _optional(_record_to_wire(inner), optional)
+    return None
+
+
+def _require_decimal(value: Any) -> Decimal:
+    if type(value) is not Decimal:
+        raise CodecError(f"{value!r} is a {type(value).__name__} where a Decimal is required")
+    return value
+
+
+def _record_to_wire(cls: type[Any]) -> Callable[[Any], dict[str, Any]]:
+    hints = get_type_hints(cls)
+    converts = [(field.name, _to_wire(hints[field.name])) for field in fields(cls)]
+    return lambda value: {
+        name: getattr(value, name) if to is None else to(getattr(value, name)) for name, to in converts
+    }
+
+
+def _from_wire(hint: Any) -> Convert:
+    inner, optional = _unwrap_optional(hint)
+    if get_origin(inner) is tuple:
+        item = _from_wire(get_args(inner)[0])
+        return _optional(tuple if item is None else lambda values: tuple([item(value) for value in values]), optional)
+    if isinstance(inner, type) and issubclass(inner, StrEnum):
+        return _optional({member.value: member for member in inner}.__getitem__, optional)
+    if isinstance(inner, type) and is_dataclass(inner):
+        return _optional(_record_from_wire(inner), optional)
+    return None
+
+
+def _record_from_wire(cls: type[Any]) -> Callable[[dict[str, Any]], Any]:
+    hints = get_type_hints(cls)
+    converts = [(field.name, back) for field in fields(cls) if (back := _from_wire(hints[field.name])) is not None]
+
+    def build(record: dict[str, Any]) -> Any:
+        for name, convert in converts:
+            record[name] = convert(record[name])  # type: ignore[misc]
+        return cls(**record)
+
+    return build
+
+
+@cache
+def _codec(cls: type[Event]) -> _EventCodec:
+    return _EventCodec(cls)
+
+
+@cache
+def _reader(schema_id: int) -> tuple[_EventCodec, Any, Any]:
+    """Return codec, writer schema and (only where the writer is older) reader schema of an id."""
+    name, version = _locate(schema_id)
+    if name not in EVENT_TYPES:
+        raise CodecError(f"schema id {schema_id} is {name} v{version}, which this version of Tapeline no longer has")
+    codec = _codec(EVENT_TYPES[name])
+    if version == latest_version(name):
+        return codec, codec.schema, None
+    writer = parse_schema(_without_time_types(json.loads(schema_text(schema_id))))
+    return codec, writer, codec.schema
+
+
+def encode(envelope: Envelope, event: Event) -> bytes:
+    """Return the wire bytes of one event. Raises CodecError naming the field that does not fit its schema."""
+    return _codec(type(event)).encode(envelope, event)
+
+
+def decode(data: bytes) -> tuple[Envelope, Event]:
+    """Return envelope and event of wire bytes. Raises CodecError when they are not one of our records."""
+    if len(data) < HEADER_BYTES or data[0] != _MAGIC:
+        raise CodecError(f"not Confluent-framed Avro: starts with {data[:HEADER_BYTES]!r}, {len(data)} bytes")
+    codec, writer, reader = _reader(unpack_from(">I", data, 1)[0])
+    try:
+        record = schemaless_reader(BytesIO(data[HEADER_BYTES:]), writer, reader)
+    except (EOFError, ValueError, IndexError, TypeError, StopIteration, UnicodeDecodeError) as error:
+        raise CodecError(f"{codec.cls.__name__}: {len(data)} bytes do not decode: {error}") from error
+    return codec.build(typing.cast(dict[str, Any], record))
+
+
+def event_name(data: bytes) -> str:
+    """Return the event type's name from the header alone."""
+    return _locate(unpack_from(">I", data, 1)[0])[0]

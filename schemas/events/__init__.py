@@ -1,0 +1,23 @@
+"""Every event type, by area. ``EVENT_TYPES`` is the closed list the codec, the topics and the examples are checked against."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from schemas.envelope import Event
+from schemas.events import account, control, data, intelligence, journal, market, orders, plan, risk
+
+AREAS: tuple[ModuleType, ...] = (market, data, intelligence, control, plan, risk, orders, account, journal)
+
+
+def _collect() -> dict[str, type[Event]]:
+    found: dict[str, type[Event]] = {}
+    for area in AREAS:
+        for name, value in vars(area).items():
+            if isinstance(value, type) and issubclass(value, Event) and value is not Event:
+                found[name] = value
+    return found
+
+
+EVENT_TYPES: dict[str, type[Event]] = _collect()
+"""Event class by name, in the order of the areas."""

@@ -1,0 +1,159 @@
+"""The account: cash, equity, positions and trades, all derived from fills, funding, flows and marks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from schemas.envelope import Event
+from schemas.events.common import ExitReason, PlanOrigin, PositionSide, PriceSource
+from schemas.values import Bps, Micros, Money, Percent, Price, Quantity, Rate, Ratio
+
+
+class FlowKind(StrEnum):
+    """Money that is neither profit nor loss."""
+
+    INITIAL = "INITIAL"
+    DEPOSIT = "DEPOSIT"
+    WITHDRAWAL = "WITHDRAWAL"
+
+
+class BreachCause(StrEnum):
+    """Why a trade lost more than was approved."""
+
+    GAP = "GAP"
+    SLIPPAGE = "SLIPPAGE"
+    FEE = "FEE"
+    FUNDING = "FUNDING"
+
+
+@dataclass(frozen=True, slots=True)
+class CashFlowed(Event):
+    """A deposit (positive) or withdrawal (negative); rescales peak and day start."""
+
+    account_id: str
+    kind: FlowKind
+    amount: Money
+
+
+@dataclass(frozen=True, slots=True)
+class EquityChanged(Event):
+    """Equity after an event that moved it, and what the breakers are measured against.
+
+    ``gross_notional``: sum of |position notional at mark|. ``margin``: sum of isolated margins.
+    ``mark_source``: LAST when any open position was valued at last because its mark was missing or stale.
+    """
+
+    account_id: str
+    equity: Money
+    cash: Money
+    unrealized_pnl: Money
+    gross_notional: Money
+    margin: Money
+    peak_equity: Money
+    drawdown_pct: Percent
+    day_start_equity: Money
+    daily_loss_pct: Percent
+    mark_source: PriceSource
+    flow: Money
+
+
+@dataclass(frozen=True, slots=True)
+class PositionChanged(Event):
+    """A position opened, changed or closed. ``quantity`` signed, in the instrument's unit; zero: flat.
+
+    ``cost``: entry value of what is held; ``avg_entry_price`` is cost / base quantity, for display.
+    """
+
+    account_id: str
+    instrument_id: str
+    plan_id: str
+    trade_id: str
+    quantity: Quantity
+    base_quantity: Quantity
+    cost: Money
+    avg_entry_price: Price | None
+    margin: Money
+    realized_pnl: Money
+
+
+@dataclass(frozen=True, slots=True)
+class FundingPaid(Event):
+    """Funding of an open position; positive = received."""
+
+    account_id: str
+    instrument_id: str
+    plan_id: str
+    trade_id: str
+    payment: Money
+    funding_rate: Rate
+
+
+@dataclass(frozen=True, slots=True)
+class Excursion:
+    """Worst and best a trade was, in price, percent of entry and R; all >= 0."""
+
+    mae: Price
+    mae_pct: Percent
+    mae_r: Ratio
+    mfe: Price
+    mfe_pct: Percent
+    mfe_r: Ratio
+
+
+@dataclass(frozen=True, slots=True)
+class Shortfall:
+    """Implementation shortfall of a trade, in quote currency, positive = cost (Perold; domain section 7)."""
+
+    decision: Money
+    delay: Money
+    spread: Money
+    impact: Money
+    exit_decision: Money
+    exit_delay: Money
+    exit_spread: Money
+    exit_impact: Money
+    fee: Money
+    funding: Money
+    opportunity: Money
+    total: Money
+    total_bps: Bps | None
+    spread_observed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TradeClosed(Event):
+    """A trade from flat to flat. ``net_pnl = gross_pnl - fees + funding - liquidation_penalty``.
+
+    ``slippage``: quote currency lost against arrival prices, positive = worse. ``exit_reason``: of the last exit fill.
+    """
+
+    trade_id: str
+    plan_id: str
+    account_id: str
+    instrument_id: str
+    position_side: PositionSide
+    strategy: str
+    origin: PlanOrigin | None
+    ts_opened: Micros
+    ts_closed: Micros
+    entered_quantity: Quantity
+    avg_entry_price: Price
+    avg_exit_price: Price
+    first_stop_price: Price | None
+    exit_reason: ExitReason
+    gross_pnl: Money
+    fees: Money
+    funding: Money
+    liquidation_penalty: Money
+    net_pnl: Money
+    slippage: Money
+    initial_risk: Money | None
+    r_multiple: Ratio | None
+    budget_multiple: Ratio | None
+    breach: BreachCause | None
+    excursion_last: Excursion | None
+    excursion_mark: Excursion | None
+    exit_efficiency: Ratio | None
+    shortfall: Shortfall | None
+    holding_s: int

@@ -1,0 +1,118 @@
+"""Commands and settings: what people and schedulers ask for. An input of the trader; ``command_id`` is the event id."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from schemas.envelope import Event
+from schemas.events.common import TradingState
+
+
+class Planner(StrEnum):
+    """Which planner should answer."""
+
+    RULES = "RULES"
+    LLM = "LLM"
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratePlan(Event):
+    """Ask for a plan without executing it; answered by PlanProposed (execute False) or PlanDeclined."""
+
+    account_id: str
+    instrument_id: str
+    planner: Planner
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutePlan(Event):
+    """Send an operator's plan document (JSON text, schema-checked before it is appended) through risk."""
+
+    account_id: str
+    document: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClosePosition(Event):
+    """Close an instrument's position at market and cancel its working entries."""
+
+    account_id: str
+    instrument_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PauseTrading(Event):
+    """Stop opening (REDUCING) or stop everything but protection (HALTED), until resumed."""
+
+    account_id: str
+    state: TradingState
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeTrading(Event):
+    """Release the OPERATOR cause; with a reason also latched causes."""
+
+    account_id: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KillSwitch(Event):
+    """HALTED, cancel all entries, and close everything at market if ``flatten``."""
+
+    account_id: str
+    flatten: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OverrideLimit(Event):
+    """Move one limit inside its hard bound from now on."""
+
+    account_id: str
+    name: str
+    value: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimerFired(Event):
+    """Wall-clock time as an event: moves ``now`` on when the feed is silent."""
+
+    account_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsChanged(Event):
+    """Every trading setting in force from now on, as text by name; the first input of every shard.
+
+    ``digest``: of the sorted values; every event's envelope carries the one in force.
+    """
+
+    scope: str
+    values: dict[str, str]
+    digest: str
+    reason: str
+
+
+class CommandOutcome(StrEnum):
+    """What became of a command."""
+
+    DONE = "DONE"
+    REFUSED = "REFUSED"
+
+
+@dataclass(frozen=True, slots=True)
+class CommandHandled(Event):
+    """The trader's answer to a command: exactly one for each command, beside the events it caused.
+
+    ``code``: a closed code when refused (LATCHED_CAUSES, UNKNOWN_INSTRUMENT, NO_POSITION, HARD_BOUND, ...), else empty.
+    """
+
+    command_id: str
+    account_id: str
+    outcome: CommandOutcome
+    code: str
+    detail: str

@@ -1,0 +1,145 @@
+"""The one catalog of topics: what each carries, who writes it, how it is keyed and how readers order it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from schemas.envelope import Event
+from schemas.events import account, control, data, intelligence, journal, market, orders, plan, risk
+
+PREFIX = "tapeline."
+"""Default prefix of every topic name on a broker."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic. ``key``: the event field that keys it. ``sequenced``: written by the trader, ordered by ``seq``.
+
+    ``may_skip``: a message that cannot be read may be quarantined; elsewhere it stops the reader.
+    """
+
+    name: str
+    key: str
+    writer: str
+    events: tuple[type[Event], ...]
+    sequenced: bool
+    may_skip: bool = False
+
+
+TOPICS: tuple[Topic, ...] = (
+    Topic(
+        "ticks",
+        "instrument_id",
+        "market gateway",
+        (
+            market.Trade,
+            market.Quote,
+            market.BookTop,
+            market.MarkPrice,
+            market.IndexPrice,
+            market.FundingRate,
+            market.FundingSettled,
+            market.VenueBar,
+            market.InstrumentDefined,
+            market.FeedStatus,
+            market.LineQuarantined,
+        ),
+        sequenced=False,
+        may_skip=True,
+    ),
+    Topic(
+        "commands",
+        "account_id",
+        "control API, CLI, scheduler",
+        (
+            control.GeneratePlan,
+            control.ExecutePlan,
+            control.ClosePosition,
+            control.PauseTrading,
+            control.ResumeTrading,
+            control.KillSwitch,
+            control.OverrideLimit,
+            control.TimerFired,
+        ),
+        sequenced=False,
+    ),
+    Topic("settings", "scope", "operator", (control.SettingsChanged,), sequenced=False),
+    Topic(
+        "quality",
+        "instrument_id",
+        "trader",
+        (data.QualityChanged, data.GapOpened, data.GapClosed, data.TickQuarantined),
+        sequenced=True,
+    ),
+    Topic("bars", "instrument_id", "trader", (data.BarClosed,), sequenced=True),
+    Topic("features", "instrument_id", "trader", (intelligence.FeaturesComputed,), sequenced=True),
+    Topic("signals", "instrument_id", "trader", (intelligence.SignalScored,), sequenced=True),
+    Topic("regimes", "instrument_id", "trader", (intelligence.RegimeClassified,), sequenced=True),
+    Topic("plans", "account_id", "trader", (plan.PlanProposed, plan.PlanDeclined), sequenced=True),
+    Topic(
+        "verdicts",
+        "account_id",
+        "trader",
+        (risk.PlanApproved, risk.PlanDenied, risk.ReductionApproved, risk.TradingStateChanged, control.CommandHandled),
+        sequenced=True,
+    ),
+    Topic(
+        "orders",
+        "account_id",
+        "trader",
+        (
+            orders.OrderIntended,
+            orders.AmendIntended,
+            orders.CancelIntended,
+            orders.OrderSubmitted,
+            orders.OrderAccepted,
+            orders.OrderRejected,
+            orders.OrderAmended,
+            orders.OrderPartiallyFilled,
+            orders.OrderFilled,
+            orders.OrderCanceled,
+            orders.OrderExpired,
+            orders.OrderUnknown,
+            orders.EntryEnded,
+            orders.ProtectionMissing,
+            orders.ProtectionRestored,
+        ),
+        sequenced=True,
+    ),
+    Topic(
+        "reports",
+        "account_id",
+        "paper venue stage",
+        (
+            orders.SubmitAttempted,
+            orders.NotSent,
+            orders.VenueAccepted,
+            orders.VenueRejected,
+            orders.VenueAmended,
+            orders.VenueCanceled,
+            orders.VenueFill,
+            orders.VenueFunding,
+            orders.VenueLiquidated,
+            orders.AccountSnapshot,
+        ),
+        sequenced=True,
+    ),
+    Topic("fills", "account_id", "trader", (orders.FillBooked,), sequenced=True),
+    Topic(
+        "accounts",
+        "account_id",
+        "trader",
+        (account.CashFlowed, account.EquityChanged, account.PositionChanged, account.FundingPaid, account.TradeClosed),
+        sequenced=True,
+    ),
+    Topic("journal", "", "trader", (journal.Claimed, journal.Committed), sequenced=False),
+    Topic("checkpoints", "", "trader", (journal.CheckpointTaken,), sequenced=False),
+)
+
+BY_NAME: dict[str, Topic] = {topic.name: topic for topic in TOPICS}
+TOPIC_OF: dict[type[Event], Topic] = {event: topic for topic in TOPICS for event in topic.events}
+INPUTS: tuple[str, ...] = ("settings", "commands", "ticks")
+"""Topics the trader takes as input, in the order a runner polls them."""
+OUTPUTS: tuple[str, ...] = tuple(topic.name for topic in TOPICS if topic.sequenced)
+JOURNAL = "journal"
+CHECKPOINTS = "checkpoints"
