@@ -32,7 +32,7 @@ def event_schema(event: type[Event]) -> dict[str, Any]:
     }
 
 
-def _record_fields(cls: type[Any], seen: set[str]) -> list[dict[str, Any]]:
+def _record_fields(cls: Any, seen: set[str]) -> list[dict[str, Any]]:
     hints = get_type_hints(cls)
     result = []
     for field in fields(cls):
@@ -70,7 +70,7 @@ def _unit(hint: NewType) -> Any:
     return {"type": "bytes", "logicalType": "decimal", "precision": DECIMAL_PRECISION, "scale": SCALES[hint.__name__]}
 
 
-def _named(cls: Any, seen: set[str]) -> Any:
+def _named(cls: type[Any], seen: set[str]) -> Any:
     name = cls.__name__
     if name in seen:
         return f"{NAMESPACE}.{name}"

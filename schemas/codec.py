@@ -30,8 +30,8 @@ IDS_FILE = AVRO_DIR / "ids.json"
 HEADER_BYTES = 5
 _MAGIC = 0
 
-Convert = Callable[[Any], Any] | None
-"""How one field crosses; None: as it is."""
+Convert = Callable[[Any], Any]
+"""How one field crosses; where a table holds none, the field crosses as it is."""
 
 
 class CodecError(ValueError):
@@ -83,7 +83,7 @@ def _without_time_types(schema: Any) -> Any:
 class _EventCodec:
     """Encoder and decoder of one event type at its latest version."""
 
-    __slots__ = ("cls", "header", "names", "schema", "_get", "_to_wire", "_from_wire")
+    __slots__ = ("_from_wire", "_get", "_to_wire", "cls", "header", "names", "schema")
 
     def __init__(self, cls: type[Any]) -> None:
         self.cls = cls
@@ -100,7 +100,7 @@ class _EventCodec:
     def encode(self, envelope: Envelope, event: Event) -> bytes:
         record = dict(zip(self.names, self._get(event), strict=True))
         for name, convert in self._to_wire:
-            record[name] = convert(record[name])  # type: ignore[misc]
+            record[name] = convert(record[name])
         record["envelope"] = envelope._asdict()
         out = BytesIO()
         out.write(self.header)
@@ -113,7 +113,7 @@ class _EventCodec:
     def build(self, record: dict[str, Any]) -> tuple[Envelope, Event]:
         envelope = Envelope._make(record.pop("envelope").values())
         for name, convert in self._from_wire:
-            record[name] = convert(record[name])  # type: ignore[misc]
+            record[name] = convert(record[name])
         return envelope, self.cls(**record)
 
 
@@ -138,13 +138,13 @@ def _unwrap_optional(hint: Any) -> tuple[Any, bool]:
     return hint, False
 
 
-def _optional(convert: Convert, optional: bool) -> Convert:
+def _optional(convert: Convert | None, optional: bool) -> Convert | None:
     if convert is None or not optional:
         return convert
     return lambda value: None if value is None else convert(value)
 
 
-def _to_wire(hint: Any) -> Convert:
+def _to_wire(hint: Any) -> Convert | None:
     inner, optional = _unwrap_optional(hint)
     if isinstance(inner, NewType) and inner.__supertype__ is Decimal:
         return _optional(_require_decimal, optional)
@@ -170,7 +170,7 @@ def _record_to_wire(cls: type[Any]) -> Callable[[Any], dict[str, Any]]:
     }
 
 
-def _from_wire(hint: Any) -> Convert:
+def _from_wire(hint: Any) -> Convert | None:
     inner, optional = _unwrap_optional(hint)
     if get_origin(inner) is tuple:
         item = _from_wire(get_args(inner)[0])
@@ -188,15 +188,20 @@ def _record_from_wire(cls: type[Any]) -> Callable[[dict[str, Any]], Any]:
 
     def build(record: dict[str, Any]) -> Any:
         for name, convert in converts:
-            record[name] = convert(record[name])  # type: ignore[misc]
+            record[name] = convert(record[name])
         return cls(**record)
 
     return build
 
 
-@cache
+_CODECS: dict[type[Event], _EventCodec] = {}
+
+
 def _codec(cls: type[Event]) -> _EventCodec:
-    return _EventCodec(cls)
+    codec = _CODECS.get(cls)
+    if codec is None:
+        codec = _CODECS[cls] = _EventCodec(cls)
+    return codec
 
 
 @cache

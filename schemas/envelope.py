@@ -40,7 +40,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One event on its way through a step. ``now``: the largest ``ts_event`` the shard has seen, this message included."""
+    """One event on its way through a step. ``now``: the largest ``ts_event`` the shard has seen, this one included."""
 
     envelope: Envelope
     event: Event

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def check(root: Path = AVRO_DIR) -> list[str]:
         texts = [_path(root, name, version).read_text() for version in versions]
         if texts[-1] != _text(event_schema(cls)):
             problems.append(f"{name}: the class and v{versions[-1]}.avsc differ; run `make schemas`")
-        for old, new in zip(texts, texts[1:], strict=False):
+        for old, new in pairwise(texts):
             problems += [f"{name}: {reason}" for reason in incompatibilities(json.loads(old), json.loads(new))]
     ids = [schema_id for versions_of in lock.values() for schema_id in versions_of.values()]
     if len(ids) != len(set(ids)):

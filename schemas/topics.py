@@ -68,7 +68,7 @@ TOPICS: tuple[Topic, ...] = (
         "quality",
         "instrument_id",
         "trader",
-        (data.QualityChanged, data.GapOpened, data.GapClosed, data.TickQuarantined),
+        (data.QualityChanged, data.GapOpened, data.GapClosed, data.TickQuarantined, data.MessageQuarantined),
         sequenced=True,
     ),
     Topic("bars", "instrument_id", "trader", (data.BarClosed,), sequenced=True),

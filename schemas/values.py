@@ -1,7 +1,7 @@
 """Units of measure for every decimal that crosses a boundary, and how each is rounded.
 
-Each unit is a distinct type to mypy and a plain ``Decimal`` at run time (ADR 0003): a ``Price`` cannot be passed where a
-``Quantity`` is expected, and the tick path pays nothing for it. The Avro scale of each unit is fixed here.
+Each unit is a distinct type to mypy and a plain ``Decimal`` at run time (ADR 0003): a ``Price`` cannot be passed where
+a ``Quantity`` is expected, and the tick path pays nothing for it. The Avro scale of each unit is fixed here.
 
 Source: domain definitions, section 1 (units, rounding): money 1e-8, price and quantity 1e-12, rates 1e-18.
 """

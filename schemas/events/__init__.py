@@ -1,4 +1,4 @@
-"""Every event type, by area. ``EVENT_TYPES`` is the closed list the codec, the topics and the examples are checked against."""
+"""Every event type, by area. ``EVENT_TYPES`` is the closed list that codec, topics and examples are checked against."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ AREAS: tuple[ModuleType, ...] = (market, data, intelligence, control, plan, risk
 
 
 def _collect() -> dict[str, type[Event]]:
-    found: dict[str, type[Event]] = {}
-    for area in AREAS:
-        for name, value in vars(area).items():
-            if isinstance(value, type) and issubclass(value, Event) and value is not Event:
-                found[name] = value
-    return found
+    return {
+        name: value
+        for area in AREAS
+        for name, value in vars(area).items()
+        if isinstance(value, type) and issubclass(value, Event) and value is not Event
+    }
 
 
 EVENT_TYPES: dict[str, type[Event]] = _collect()

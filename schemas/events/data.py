@@ -77,6 +77,16 @@ class TickQuarantined(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class MessageQuarantined(Event):
+    """An input record that could not be decoded, at the step that met it; ``raw``: its first 1024 bytes."""
+
+    topic: str
+    at_step: int
+    reason: str
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class BarClosed(Event):
     """A closed bar. ``complete``: no part of it is missing. ``vwap``: None where only the venue's bar is known."""
 

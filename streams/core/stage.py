@@ -20,8 +20,8 @@ class Stage(Generic[S]):
     """One stage of the trader.
 
     decide: ``(state, message) -> events``, in order; the only place that emits.
-    evolve: ``(state, message) -> state``; the only place that changes state. It sees every message ``decide`` saw, after
-      it, and then every event ``decide`` returned, each in an envelope of its own.
+    evolve: ``(state, message) -> state``; the only place that changes state. It sees every message ``decide`` saw,
+      after it, and then every event ``decide`` returned, each in an envelope of its own.
     state_type: a dataclass whose fields pydantic can write to JSON and read back to an equal object (checkpoints).
     """
 

@@ -19,7 +19,7 @@ class LogError(Exception):
 class Append(Enum):
     """How a conditional append ended.
 
-    FENCED: somebody else wrote first. UNSURE: nobody can tell whether it landed (error, time-out, no offset in the ack).
+    FENCED: somebody else wrote first. UNSURE: nobody can tell whether it landed (error, time-out, ack without offset).
     After both, the writer must stop and recover.
     """
 
@@ -54,7 +54,7 @@ class EventLog(Protocol):
     """Partitions of records with dense offsets from 0. Topic names here carry no prefix; the Kafka log adds it."""
 
     def create_topics(self, topics: Mapping[str, int]) -> None:
-        """Create topics (name -> partition count) that do not exist; raise LogError if one exists with another count."""
+        """Create missing topics (name -> partition count); raise LogError if one exists with another count."""
 
     def partitions(self, topic: str) -> int:
         """Return the partition count of a topic. Raises LogError if it does not exist."""

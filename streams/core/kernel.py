@@ -1,0 +1,258 @@
+"""Take one input through all stages: the step, the numbers it stamps on what it emits, and the digests that prove it.
+
+The kernel is a state machine: its state is a function of the inputs it stepped through, in order. It knows no log, no
+clock and no network; ``streams.journal`` makes its steps durable. Stages are given in their fixed order.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from pydantic import TypeAdapter
+
+from schemas.codec import CodecError, decode, encode
+from schemas.envelope import Envelope, Event, Message
+from schemas.events.control import SettingsChanged
+from schemas.events.data import MessageQuarantined
+from schemas.ids import derive_id, output_id
+from schemas.topics import BY_NAME, OUTPUTS, TOPIC_OF
+from schemas.values import Micros
+from streams.core.stage import Stage
+
+EVENTS_PER_STEP_MAX = 10_000
+"""A step that emits more is a loop between stages: a bug, and the shard stops."""
+BAD_RUN_MAX = 10
+"""Consecutive unreadable inputs that may be set aside before the shard stops."""
+BAD_SHARE_MAX = 0.01
+"""Share of unreadable inputs, once BAD_SHARE_FROM were taken, above which the shard stops."""
+BAD_SHARE_FROM = 1_000
+KERNEL = "kernel"
+"""Stage name of events the kernel itself emits."""
+
+
+class KernelError(Exception):
+    """The kernel refuses to go on: it names the step and the input."""
+
+
+class Output(NamedTuple):
+    """One event a step emitted, encoded."""
+
+    topic: str
+    seq: int
+    key: bytes
+    value: bytes
+    ts_event: int
+
+
+@dataclass(slots=True)
+class Counters:
+    """What the kernel itself remembers, beside the stages. ``seqs``: next number by output topic."""
+
+    step: int = 0
+    clock: int = 0
+    settings_digest: str = ""
+    bad_run: int = 0
+    bad_total: int = 0
+    seqs: dict[str, int] = field(default_factory=lambda: dict.fromkeys(OUTPUTS, 0))
+
+
+_COUNTERS = TypeAdapter(Counters)
+
+
+class Kernel:
+    """The stages of one shard and their state.
+
+    code_version: stamped on every output as ``producer``; set it to the claim's version when replaying old commits.
+    """
+
+    def __init__(self, stages: Sequence[Stage[Any]], *, code_version: str) -> None:
+        self.stages = tuple(stages)
+        self.code_version = code_version
+        self.counters = Counters()
+        self.states: list[Any] = [stage.initial() for stage in self.stages]
+        self._adapters = [TypeAdapter(stage.state_type) for stage in self.stages]
+        self._routes: dict[type[Event], tuple[tuple[int, Stage[Any]], ...]] = {}
+
+    # -- stepping -------------------------------------------------------------------------------------------------
+
+    def step(self, topic: str, data: bytes) -> list[Output]:
+        """Take one input record's bytes through all stages; return what was emitted, in order.
+
+        Raises KernelError for an input that cannot be read and may not be skipped, or when too many cannot be read.
+        """
+        try:
+            envelope, event = decode(data)
+        except CodecError as error:
+            return self._set_aside(topic, data, error)
+        self.counters.bad_run = 0
+        return self.step_event(envelope, event)
+
+    def step_event(self, envelope: Envelope, event: Event) -> list[Output]:
+        """Take one decoded input through all stages; return what was emitted, in order."""
+        counters = self.counters
+        if envelope.ts_event > counters.clock:
+            counters.clock = envelope.ts_event
+        if type(event) is SettingsChanged:
+            counters.settings_digest = event.digest
+        outputs = self._work_off(Message(envelope, event, Micros(counters.clock)))
+        counters.step += 1
+        return outputs
+
+    def _work_off(self, first: Message) -> list[Output]:
+        outputs: list[Output] = []
+        queue: deque[tuple[Message, int]] = deque(((first, -1),))
+        while queue:
+            message, emitter = queue.popleft()
+            for index, stage in self._route(type(message.event)):
+                if index == emitter:
+                    continue
+                events = stage.decide(self.states[index], message)
+                self.states[index] = stage.evolve(self.states[index], message)
+                if events and self._emit(index, message, events, first.envelope.ts_ingest, outputs, queue):
+                    break
+        return outputs
+
+    def _emit(
+        self,
+        index: int,
+        cause: Message,
+        events: Sequence[Event],
+        ts_ingest: Micros,
+        outputs: list[Output],
+        queue: deque[tuple[Message, int]],
+    ) -> bool:
+        """Stamp, fold and queue what a stage emitted; return whether one of them stops the causing message."""
+        stage = self.stages[index]
+        stops = False
+        for number, event in enumerate(events):
+            message = self._stamp(cause, stage.name, number, event, ts_ingest, outputs)
+            self.states[index] = stage.evolve(self.states[index], message)
+            queue.append((message, index))
+            stops = stops or event.stops_cause
+        if len(outputs) > EVENTS_PER_STEP_MAX:
+            raise KernelError(
+                f"step {self.counters.step}: more than {EVENTS_PER_STEP_MAX} events, last by {stage.name} for "
+                f"{type(cause.event).__name__} {cause.envelope.event_id}; two stages answer each other without end"
+            )
+        return stops
+
+    def _stamp(
+        self, cause: Message, stage: str, number: int, event: Event, ts_ingest: Micros, outputs: list[Output]
+    ) -> Message:
+        counters = self.counters
+        topic = TOPIC_OF[type(event)]
+        seq = counters.seqs[topic.name]
+        counters.seqs[topic.name] = seq + 1
+        envelope = Envelope(
+            output_id(cause.envelope.event_id, stage, number),
+            getattr(event, "plan_id", "") or cause.envelope.correlation_id,
+            cause.envelope.event_id,
+            stage,
+            counters.step,
+            len(outputs),
+            seq,
+            cause.now,
+            ts_ingest,
+            self.code_version,
+            counters.settings_digest,
+        )
+        key = getattr(event, topic.key, "").encode()
+        outputs.append(Output(topic.name, seq, key, encode(envelope, event), cause.now))
+        return Message(envelope, event, cause.now)
+
+    def _route(self, kind: type[Event]) -> tuple[tuple[int, Stage[Any]], ...]:
+        route = self._routes.get(kind)
+        if route is None:
+            route = tuple((index, stage) for index, stage in enumerate(self.stages) if kind in stage.takes)
+            self._routes[kind] = route
+        return route
+
+    def _set_aside(self, topic: str, data: bytes, error: CodecError) -> list[Output]:
+        """Put an unreadable input on the log as such, where the topic allows it; within bounds."""
+        counters = self.counters
+        counters.bad_run += 1
+        counters.bad_total += 1
+        taken = counters.step + 1
+        too_many = taken >= BAD_SHARE_FROM and counters.bad_total > BAD_SHARE_MAX * taken
+        if not BY_NAME[topic].may_skip or counters.bad_run > BAD_RUN_MAX or too_many:
+            raise KernelError(
+                f"step {counters.step}: a record of topic {topic} cannot be read: {error} "
+                f"({counters.bad_run} in a row, {counters.bad_total} of {taken}); nothing was decided on it"
+            ) from error
+        identity = derive_id("unreadable", counters.step, sha256(data).hexdigest())
+        now = Micros(counters.clock)
+        envelope = Envelope(identity, identity, "", KERNEL, counters.step, 0, -1, now, now, "", "")
+        event = MessageQuarantined(topic, counters.step, str(error)[:500], data[:1024])
+        outputs: list[Output] = []
+        self._stamp(Message(envelope, event, now), KERNEL, 0, event, now, outputs)
+        counters.step += 1
+        return outputs
+
+    # -- state ----------------------------------------------------------------------------------------------------
+
+    def state_json(self) -> bytes:
+        """Return the whole state as canonical JSON: equal states give equal bytes."""
+        parts = [_COUNTERS.dump_json(self.counters)]
+        parts += [adapter.dump_json(state) for adapter, state in zip(self._adapters, self.states, strict=True)]
+        names = [KERNEL, *(stage.name for stage in self.stages)]
+        return b"{" + b",".join(b'"%s":%s' % (n.encode(), p) for n, p in zip(names, parts, strict=True)) + b"}"
+
+    def restore(self, state_json: bytes) -> None:
+        """Put back a state that ``state_json`` wrote. Raises ValueError if it does not fit these stages."""
+        loaded = json.loads(state_json)
+        self.counters = _COUNTERS.validate_json(json.dumps(loaded[KERNEL]))
+        self.states = [
+            adapter.validate_json(json.dumps(loaded[stage.name]))
+            for adapter, stage in zip(self._adapters, self.stages, strict=True)
+        ]
+
+
+def state_digest(state_json: bytes) -> str:
+    """Return the digest of a state."""
+    return sha256(state_json).hexdigest()
+
+
+def compress(state_json: bytes) -> bytes:
+    """Pack a state for a checkpoint."""
+    return zlib.compress(state_json, 6)
+
+
+def decompress(packed: bytes) -> bytes:
+    """Unpack a checkpoint's state. Raises ValueError when it is damaged."""
+    try:
+        return zlib.decompress(packed)
+    except zlib.error as error:
+        raise ValueError(f"damaged checkpoint: {error}") from error
+
+
+class Digest:
+    """A running digest over byte strings, each with its length, so that no two sequences share one."""
+
+    __slots__ = ("_hash",)
+
+    def __init__(self) -> None:
+        self._hash = sha256()
+
+    def add(self, *parts: bytes) -> None:
+        """Take in some byte strings."""
+        for part in parts:
+            self._hash.update(b"%d:" % len(part))
+            self._hash.update(part)
+
+    def hex(self) -> str:
+        """Return the digest so far: 32 hex digits."""
+        return self._hash.hexdigest()[:32]
+
+
+def digest_outputs(outputs: Iterable[Output]) -> str:
+    """Return the digest over topic and bytes of outputs, in order. Every byte of an output is deterministic."""
+    digest = Digest()
+    for output in outputs:
+        digest.add(output.topic.encode(), output.value)
+    return digest.hex()

@@ -1,0 +1,225 @@
+"""Rebuild a shard from its log: newest usable checkpoint, then the counted commits, then what is missing.
+
+Nothing is decided here: every step was committed before. Inputs, outputs and state must reproduce every digest the
+journal holds; where one does not, recovery stops and says where (kernel, sections 5 and 8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from schemas.codec import decode
+from schemas.events.journal import CheckpointTaken, Position
+from schemas.topics import CHECKPOINTS, INPUTS, JOURNAL, OUTPUTS
+from streams.core.kernel import Digest, Kernel, Output, decompress, digest_outputs, state_digest
+from streams.journal import (
+    GENESIS,
+    READ_LIMIT,
+    CountedCommit,
+    FailStop,
+    Fenced,
+    JournalState,
+    Unsure,
+    output_records,
+    read_journal,
+)
+from streams.log.base import EventLog, LogError
+from streams.reader import SeqReader
+
+CHECKPOINTS_TRIED = 5
+"""How many of the newest checkpoints are tried before the replay starts from the beginning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What recovery found: the next input offsets, the chain, and how much work it was."""
+
+    positions: dict[str, int]
+    chain: str
+    from_step: int
+    to_step: int
+    republished: int
+
+
+@dataclass(slots=True)
+class Place:
+    """A point in a shard's history: next input offsets, and (offset, seq) to read each output topic from."""
+
+    inputs: dict[str, int]
+    outputs: dict[str, tuple[int, int]]
+    chain: str = GENESIS
+    next_step: int = 0
+
+
+def beginning() -> Place:
+    """Return the place before the first step."""
+    return Place(dict.fromkeys(INPUTS, 0), dict.fromkeys(OUTPUTS, (0, 0)))
+
+
+def input_positions(positions: Mapping[str, int]) -> tuple[Position, ...]:
+    """Write input positions as a checkpoint holds them."""
+    return tuple(Position(topic, offset, -1) for topic, offset in positions.items())
+
+
+def output_positions(log: EventLog, shard: int, seqs: Mapping[str, int]) -> tuple[Position, ...] | None:
+    """Return (end offset, next seq) of every output topic; None if a topic does not end with its last ``seq``."""
+    found = []
+    for topic, seq in seqs.items():
+        offset = log.end_offset(topic, shard)
+        if not _ends_with(log, topic, shard, offset, seq):
+            return None
+        found.append(Position(topic, offset, seq))
+    return tuple(found)
+
+
+def _ends_with(log: EventLog, topic: str, shard: int, offset: int, seq: int) -> bool:
+    """Tell whether the record before ``offset`` carries ``seq - 1``."""
+    if offset == 0:
+        return seq == 0
+    records = log.read(topic, shard, offset - 1, limit=1)
+    return bool(records) and decode(records[0].value)[0].seq == seq - 1
+
+
+# -- recovery -------------------------------------------------------------------------------------------------------
+
+
+def recover(log: EventLog, shard: int, kernel: Kernel, epoch: int) -> Recovered:
+    """Bring ``kernel`` to the state the journal implies up to the claim at ``epoch``; publish what is missing.
+
+    Raises FailStop where log and journal contradict each other, Fenced when a newer owner has moved on meanwhile.
+    """
+    journal = JournalState()
+    commits = list(read_journal(log, shard, journal, epoch + 1))
+    place = restore_newest(log, shard, kernel, commits)
+    from_step = place.next_step
+    published = {topic: _published(log, topic, shard, *place.outputs[topic]) for topic in OUTPUTS}
+    missing: list[Output] = []
+    for counted in commits:
+        if counted.commit.first_step >= place.next_step:
+            missing += [o for o in replay_commit(log, shard, kernel, place, counted) if o.seq >= published[o.topic]]
+    _refuse_numbers_beyond(log, shard, kernel, published, epoch)
+    if missing:
+        try:
+            log.publish(output_records(missing, shard))
+        except LogError as error:
+            raise Unsure(f"shard {shard}: {len(missing)} missing outputs were not acknowledged: {error}") from error
+    return Recovered(place.inputs, place.chain, from_step, place.next_step, len(missing))
+
+
+def _published(log: EventLog, topic: str, shard: int, offset: int, seq: int) -> int:
+    """Return the ``seq`` a reader of the topic accepts next, starting from a known place."""
+    reader = SeqReader(log, topic, shard, offset=offset, seq=seq)
+    end = log.end_offset(topic, shard)
+    while reader.offset < end:
+        reader.poll(min(READ_LIMIT, end - reader.offset))
+    return reader.seq
+
+
+def _refuse_numbers_beyond(log: EventLog, shard: int, kernel: Kernel, published: Mapping[str, int], epoch: int) -> None:
+    for topic, seq in published.items():
+        implied = kernel.counters.seqs[topic]
+        if seq <= implied:
+            continue
+        journal = JournalState(next_offset=epoch + 1, epoch=epoch)
+        end = log.end_offset(JOURNAL, shard)
+        for record in log.read(JOURNAL, shard, epoch + 1, limit=max(1, end - epoch)):
+            journal.take(record.offset, decode(record.value)[1])
+        if journal.epoch != epoch:
+            raise Fenced(f"shard {shard}: claimed again at journal offset {journal.epoch} while it was being recovered")
+        raise FailStop(
+            f"shard {shard}: topic {topic} holds seq {seq - 1}, but the journal accounts only for {implied}: "
+            "the journal has lost records; restore it from a backup, do not trade on"
+        )
+
+
+def restore_newest(log: EventLog, shard: int, kernel: Kernel, commits: Sequence[CountedCommit]) -> Place:
+    """Restore the newest usable checkpoint into ``kernel`` and return its place; else the beginning."""
+    by_step = {counted.commit.last_step: counted for counted in commits if counted.commit.state_digest}
+    end = log.end_offset(CHECKPOINTS, shard)
+    for offset in range(end - 1, max(end - 1 - CHECKPOINTS_TRIED, -1), -1):
+        checkpoint = _read_checkpoint(log, shard, offset)
+        counted = None if checkpoint is None else by_step.get(checkpoint.step)
+        if checkpoint is None or counted is None or not usable(log, shard, checkpoint, counted):
+            continue
+        kernel.restore(decompress(checkpoint.state))
+        return place_of(checkpoint)
+    return beginning()
+
+
+def _read_checkpoint(log: EventLog, shard: int, offset: int) -> CheckpointTaken | None:
+    """Return the checkpoint at an offset; None if it is torn: it is only a cache."""
+    records = log.read(CHECKPOINTS, shard, offset, limit=1)
+    try:
+        event = decode(records[0].value)[1] if records else None
+    except ValueError:
+        return None
+    return event if isinstance(event, CheckpointTaken) else None
+
+
+def usable(log: EventLog, shard: int, checkpoint: CheckpointTaken, counted: CountedCommit) -> bool:
+    """Tell whether a checkpoint belongs to a counted commit, is whole, and its output places hold."""
+    if checkpoint.chain != counted.commit.chain or checkpoint.state_digest != counted.commit.state_digest:
+        return False
+    try:
+        intact = state_digest(decompress(checkpoint.state)) == checkpoint.state_digest
+    except ValueError:
+        return False
+    if not intact or {p.topic for p in checkpoint.outputs} != set(OUTPUTS):
+        return False
+    return all(_ends_with(log, p.topic, shard, p.offset, p.seq) for p in checkpoint.outputs)
+
+
+def place_of(checkpoint: CheckpointTaken) -> Place:
+    """Return the place right after the commit a checkpoint was taken at."""
+    return Place(
+        inputs=dict.fromkeys(INPUTS, 0) | {p.topic: p.offset for p in checkpoint.inputs},
+        outputs={p.topic: (p.offset, p.seq) for p in checkpoint.outputs},
+        chain=checkpoint.chain,
+        next_step=checkpoint.step + 1,
+    )
+
+
+def replay_commit(log: EventLog, shard: int, kernel: Kernel, place: Place, counted: CountedCommit) -> list[Output]:
+    """Step through the inputs of one counted commit in their recorded order; ``place`` moves along.
+
+    Returns the outputs it caused. Raises FailStop when an input is missing or a digest differs.
+    """
+    commit = counted.commit
+    kernel.code_version = counted.claim.code_version
+    inputs_digest = Digest()
+    outputs: list[Output] = []
+    for run in commit.runs:
+        for value in read_inputs(log, shard, place, run.topic, run.count):
+            inputs_digest.add(value)
+            outputs += kernel.step(run.topic, value)
+    _match(counted, shard, "inputs", commit.inputs_digest, inputs_digest.hex())
+    _match(counted, shard, "outputs", commit.outputs_digest, digest_outputs(outputs))
+    if commit.state_digest:
+        _match(counted, shard, "state", commit.state_digest, state_digest(kernel.state_json()))
+    place.chain, place.next_step = commit.chain, commit.last_step + 1
+    return outputs
+
+
+def read_inputs(log: EventLog, shard: int, place: Place, topic: str, count: int) -> list[bytes]:
+    """Return the next ``count`` inputs of a topic and move the place past them. Raises FailStop at a hole."""
+    values: list[bytes] = []
+    position = place.inputs[topic]
+    while len(values) < count:
+        records = log.read(topic, shard, position, limit=min(READ_LIMIT, count - len(values)))
+        if not records or records[0].offset != position or records[-1].offset != position + len(records) - 1:
+            raise FailStop(f"shard {shard}: input {topic} offset {position} is gone, but the journal says it was taken")
+        values += [record.value for record in records]
+        position += len(records)
+    place.inputs[topic] = position
+    return values
+
+
+def _match(counted: CountedCommit, shard: int, what: str, journal: str, replayed: str) -> None:
+    if journal != replayed:
+        commit = counted.commit
+        raise FailStop(
+            f"shard {shard}, steps {commit.first_step}..{commit.last_step} (journal offset {counted.offset}): "
+            f"the {what} digest is {replayed}, the journal says {journal}; "
+            "`tapeline replay verify` names the first event that differs"
+        )

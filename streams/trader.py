@@ -1,0 +1,225 @@
+"""The trader of one shard over an event log: recover, step through inputs, commit first, publish second.
+
+Both runners drive this one class: ``start`` once, then ``process`` for every batch of input records. After any
+TraderStopped the object is dead; only a new one, which recovers from the log, may go on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from schemas.events.journal import CheckpointTaken, Claimed, Run
+from schemas.topics import CHECKPOINTS, INPUTS, JOURNAL
+from streams.core.kernel import Digest, Kernel, Output, compress, digest_outputs, state_digest
+from streams.core.stage import Stage
+from streams.journal import FailStop, Fenced, Unsure, commit_of, output_records, trader_record
+from streams.log.base import Append, EventLog, LogError, StoredRecord
+from streams.recovery import Recovered, input_positions, output_positions, recover
+
+COMMIT_INPUTS_MAX = 10_000
+"""Inputs after which a commit is written even without outputs: bounds recovery."""
+COMMIT_OUTPUTS_MAX = 4_000
+"""Outputs after which a batch is committed: bounds memory and the size of one publication."""
+HEARTBEAT_S = 1.0
+"""Silent seconds, with inputs consumed, after which a commit without outputs is written."""
+CHECKPOINT_INPUTS = 10_000
+CHECKPOINT_S = 300.0
+"""A checkpoint is taken after this many inputs or seconds, whichever is first: bounds the time of a recovery."""
+
+
+class Trader:
+    """One shard's kernel, its place in the inputs and its journal.
+
+    worker: a name for people. code_version: stamped on outputs. Not thread-safe: one caller at a time.
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        shard: int,
+        stages: Sequence[Stage[Any]],
+        *,
+        worker: str,
+        code_version: str,
+        checkpoint_inputs: int = CHECKPOINT_INPUTS,
+    ) -> None:
+        self.log = log
+        self.shard = shard
+        self.kernel = Kernel(stages, code_version=code_version)
+        self.worker = worker
+        self.code_version = code_version
+        self.positions: dict[str, int] = dict.fromkeys(INPUTS, 0)
+        self.outputs_total = 0
+        self._checkpoint_inputs = checkpoint_inputs
+        self._epoch = -1
+        self._next_journal_offset = -1
+        self._chain = ""
+        self._since_checkpoint = 0
+        self._checkpoint_at = time.monotonic()
+        self._begin_batch()
+
+    # -- life -----------------------------------------------------------------------------------------------------
+
+    def start(self) -> Recovered:
+        """Claim the shard, rebuild the state the log implies, publish what is missing; then take the first settings.
+
+        Raises TraderStopped (Fenced, Unsure, FailStop); LogError when the log has no settings to start from.
+        """
+        claim = Claimed(self.worker, self.code_version, tuple(INPUTS))
+        try:
+            (self._epoch,) = self.log.append([self._record(JOURNAL, claim)])
+        except LogError as error:
+            raise Unsure(f"shard {self.shard}: the claim was not acknowledged: {error}") from error
+        recovered = recover(self.log, self.shard, self.kernel, self._epoch)
+        self.kernel.code_version = self.code_version
+        self.positions = recovered.positions
+        self._chain = recovered.chain
+        self._next_journal_offset = self._epoch + 1
+        self._begin_batch()
+        if self.kernel.counters.step == 0:
+            self._take_first_settings()
+        return recovered
+
+    def _take_first_settings(self) -> None:
+        """Step through the first settings before anything else: no stage decides without limits in force."""
+        first = self.log.read("settings", self.shard, 0, limit=1)
+        if not first:
+            raise LogError(f"shard {self.shard}: the settings topic is empty; `tapeline feed import` writes the first")
+        self.process("settings", first)
+
+    def position(self, topic: str) -> int:
+        """Return the offset of the next input to take from a topic."""
+        return self.positions[topic]
+
+    # -- inputs ---------------------------------------------------------------------------------------------------
+
+    def process(self, topic: str, records: Sequence[StoredRecord]) -> int:
+        """Take a fetched batch of one input topic; commit and publish what it caused; return how many outputs.
+
+        Records below the position are dropped: they were taken before. Raises FailStop when one is missing, Fenced or
+        Unsure when the commit did not land where it must.
+        """
+        before = self.outputs_total
+        for record in records:
+            position = self.positions[topic]
+            if record.offset < position:
+                continue
+            if record.offset > position:
+                raise FailStop(
+                    f"shard {self.shard}, step {self.kernel.counters.step}: {topic} offset {position} is missing, "
+                    f"{record.offset} was delivered; an input was lost or skipped"
+                )
+            outputs = self.kernel.step(topic, record.value)
+            if outputs:
+                self._outputs += outputs
+            self._inputs_digest.add(record.value)
+            self.positions[topic] = position + 1
+            self._count(topic)
+            if len(self._outputs) >= COMMIT_OUTPUTS_MAX or self._inputs >= COMMIT_INPUTS_MAX:
+                self._commit()
+        if self._outputs or self._overdue():
+            self._commit()
+        return self.outputs_total - before
+
+    def heartbeat(self) -> None:
+        """Commit consumed inputs that caused nothing, if a second has passed; call it when no input comes."""
+        if self._inputs and self._overdue():
+            self._commit()
+
+    def finish(self) -> None:
+        """Commit what is left and leave a checkpoint: a clean stop, after which a new code version may start."""
+        self._since_checkpoint = max(self._since_checkpoint, self._checkpoint_inputs)
+        self._commit()
+
+    # -- commit ---------------------------------------------------------------------------------------------------
+
+    def _commit(self) -> None:
+        last_step = self.kernel.counters.step - 1
+        if last_step < self._first_step:
+            return
+        self._since_checkpoint += self._inputs
+        state = self.kernel.state_json() if self._checkpoint_due() else None
+        commit = commit_of(
+            epoch=self._epoch,
+            first_step=self._first_step,
+            last_step=last_step,
+            runs=[Run(topic, count) for topic, count in self._runs],
+            inputs_digest=self._inputs_digest.hex(),
+            outputs=self._outputs,
+            outputs_digest=digest_outputs(self._outputs),
+            previous_chain=self._chain,
+            state_digest=None if state is None else state_digest(state),
+        )
+        self._append(self._record(JOURNAL, commit), output_records(self._outputs, self.shard))
+        self._chain = commit.chain
+        self.outputs_total += len(self._outputs)
+        if state is not None:
+            self._checkpoint(state)
+        self._begin_batch()
+
+    def _append(self, journal: Any, outputs: Any) -> None:
+        try:
+            result = self.log.commit(journal, self._next_journal_offset, outputs)
+        except LogError as error:
+            raise Unsure(
+                f"shard {self.shard}: committed, but the outputs were not all acknowledged: {error}"
+            ) from error
+        if result is Append.FENCED:
+            raise Fenced(
+                f"shard {self.shard}: journal offset {self._next_journal_offset} is taken: another worker owns it"
+            )
+        if result is Append.UNSURE:
+            raise Unsure(f"shard {self.shard}: no word whether journal offset {self._next_journal_offset} was written")
+        self._next_journal_offset += 1
+
+    def _checkpoint_due(self) -> bool:
+        elapsed = time.monotonic() - self._checkpoint_at
+        return self._since_checkpoint >= self._checkpoint_inputs or (elapsed >= CHECKPOINT_S and self._inputs > 0)
+
+    def _checkpoint(self, state: bytes) -> None:
+        """Cache the state just committed; the outputs are acknowledged by now."""
+        self._since_checkpoint = 0
+        self._checkpoint_at = time.monotonic()
+        positions = output_positions(self.log, self.shard, self.kernel.counters.seqs)
+        if positions is None:
+            return  # another owner's late repeats end a topic: no usable place to resume from, so no checkpoint now
+        checkpoint = CheckpointTaken(
+            step=self.kernel.counters.step - 1,
+            chain=self._chain,
+            inputs=input_positions(self.positions),
+            outputs=positions,
+            state=compress(state),
+            state_digest=state_digest(state),
+        )
+        try:
+            self.log.append([self._record(CHECKPOINTS, checkpoint)])
+        except LogError as error:
+            raise Unsure(f"shard {self.shard}: the checkpoint was not acknowledged: {error}") from error
+
+    # -- batch ----------------------------------------------------------------------------------------------------
+
+    def _begin_batch(self) -> None:
+        self._first_step = self.kernel.counters.step
+        self._runs: list[list[Any]] = []  # [topic, count], counted up per input
+        self._inputs = 0
+        self._inputs_digest = Digest()
+        self._outputs: list[Output] = []
+        self._committed_at = time.monotonic()
+
+    def _count(self, topic: str) -> None:
+        self._inputs += 1
+        if self._runs and self._runs[-1][0] == topic:
+            self._runs[-1][1] += 1
+        else:
+            self._runs.append([topic, 1])
+
+    def _overdue(self) -> bool:
+        return self._inputs > 0 and time.monotonic() - self._committed_at >= HEARTBEAT_S
+
+    def _record(self, topic: str, event: Any) -> Any:
+        counters = self.kernel.counters
+        return trader_record(
+            topic, self.shard, event, step=counters.step, ts_event=counters.clock, code_version=self.code_version
+        )
