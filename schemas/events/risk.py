@@ -157,7 +157,10 @@ class PlanApproved(Event):
 
 @dataclass(frozen=True, slots=True)
 class PlanDenied(Event):
-    """Risk refused: ``code`` is the first check that failed, ``checks`` lists all of them."""
+    """Risk refused: ``code`` is the first check that failed, ``checks`` lists all of them.
+
+    ``sizing``: the size it would have had; None where an input for it was missing.
+    """
 
     plan_id: str
     account_id: str
@@ -169,6 +172,7 @@ class PlanDenied(Event):
     detail: str
     checks: tuple[Check, ...]
     command_id: str | None = None
+    sizing: Sizing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +187,10 @@ class ReductionApproved(Event):
 
 @dataclass(frozen=True, slots=True)
 class TradingStateChanged(Event):
-    """The account's trading state after a cause appeared or went; ``causes`` are those active now."""
+    """The account's trading state after a cause appeared or went; ``causes`` are those active now.
+
+    ``peak_reset``: an operator released the drawdown halt, so the equity peak starts again at the present equity.
+    """
 
     account_id: str
     state: TradingState
@@ -191,3 +198,4 @@ class TradingStateChanged(Event):
     causes: tuple[StateCause, ...]
     detail: str
     command_id: str | None = None
+    peak_reset: bool = False

@@ -1,0 +1,143 @@
+"""What the risk stage remembers: settings, markets, the account, open and reserved exposure, and what holds trading back.
+
+It is changed in place inside ``evolve`` (ticks touch two fields of one record); ``decide`` never writes to it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from schemas.events.common import PositionSide, Quality, Regime
+from schemas.events.market import Channel, InstrumentDefined
+from schemas.events.plan import Entry
+from schemas.events.risk import StateCause
+from schemas.settings import TradingSettings
+from schemas.values import SECOND
+
+NEVER = 1 << 62
+"""Later than any moment."""
+AGE_MAX = {Channel.TRADES: 5 * SECOND, Channel.QUOTES: 5 * SECOND, Channel.MARK: 30 * SECOND}
+"""Age limits where the feed declares no cadence. Source: domain definitions, section 1 (trades 5 s); OKX pushes an
+unchanged mark price every 10 s, three of which are 30 s; a quote counts like a trade."""
+
+
+@dataclass(slots=True)
+class Funding:
+    """What is known of an instrument's funding; moments in microseconds, 0: unknown."""
+
+    forecast_rate: Decimal | None = None
+    forecast_at: int = 0
+    settled_rate: Decimal | None = None
+    settled_at: int = 0
+    interval: int = 0
+
+
+@dataclass(slots=True)
+class Market:
+    """One instrument as risk sees it. ``age_max``: microseconds by channel, three cadences where the feed declares one."""
+
+    instrument: InstrumentDefined | None = None
+    last_price: Decimal | None = None
+    last_ts: int = 0
+    last_age_max: int = AGE_MAX[Channel.TRADES]
+    bid_price: Decimal | None = None
+    ask_price: Decimal | None = None
+    quote_ts: int = 0
+    mark_price: Decimal | None = None
+    mark_ts: int = 0
+    age_max: dict[str, int] = field(default_factory=dict)
+    quality: Quality = Quality.GOOD
+    regime: Regime = Regime.UNKNOWN
+    uncertainty: Decimal | None = None
+    funding: Funding = field(default_factory=Funding)
+
+
+@dataclass(slots=True)
+class Account:
+    """The account as its last event left it; ``ts``: when that was."""
+
+    equity: Decimal
+    cash: Decimal
+    peak: Decimal
+    day_start: Decimal
+    ts: int
+
+
+@dataclass(slots=True)
+class Position:
+    """An open position: quantities signed, ``cost`` its entry value, ``margin`` isolated."""
+
+    plan_id: str
+    quantity: Decimal
+    base: Decimal
+    cost: Decimal
+    margin: Decimal
+
+
+@dataclass(slots=True)
+class Protection:
+    """The stop in force for an instrument's trade, and the margin leverage it was approved with."""
+
+    plan_id: str
+    stop_price: Decimal
+    margin_leverage: int
+    client_order_id: str = ""
+
+
+@dataclass(slots=True)
+class Reservation:
+    """Capacity an approved entry holds until it fills or ends; ``filled``: the largest position it has become so far."""
+
+    plan_id: str
+    instrument_id: str
+    position_side: PositionSide
+    quantity: Decimal
+    notional: Decimal
+    loss: Decimal
+    margin: Decimal
+    fee: Decimal
+    filled: Decimal = Decimal(0)
+
+    def open_share(self) -> Decimal:
+        """Return the part still working, 0 to 1."""
+        return max(Decimal(0), 1 - self.filled / self.quantity)
+
+
+@dataclass(slots=True)
+class ApprovedPlan:
+    """What a later plan must not repeat inside the window."""
+
+    ts: int
+    instrument_id: str
+    position_side: PositionSide
+    entry: Entry
+
+
+@dataclass(slots=True)
+class RiskState:
+    """Everything a verdict depends on. ``next_expiry``: when the first timed cause runs out."""
+
+    settings: TradingSettings | None = None
+    limits_missing: tuple[str, ...] = ()
+    account_id: str = ""
+    account: Account | None = None
+    reconciled: bool = False
+    markets: dict[str, Market] = field(default_factory=dict)
+    positions: dict[str, Position] = field(default_factory=dict)
+    protections: dict[str, Protection] = field(default_factory=dict)
+    reservations: dict[str, Reservation] = field(default_factory=dict)
+    causes: tuple[StateCause, ...] = ()
+    next_expiry: int = NEVER
+    streaks: dict[str, int] = field(default_factory=dict)
+    stop_exits: dict[str, list[int]] = field(default_factory=dict)
+    approvals: list[int] = field(default_factory=list)
+    recent: list[ApprovedPlan] = field(default_factory=list)
+    messages: dict[str, list[int]] = field(default_factory=dict)
+
+    def market(self, instrument_id: str) -> Market:
+        """Return the instrument's record, making it on first sight; only ``evolve`` may call this."""
+        found = self.markets.get(instrument_id)
+        if found is None:
+            found = self.markets[instrument_id] = Market()
+        return found
