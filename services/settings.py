@@ -1,0 +1,238 @@
+"""Settings of the services, read from the environment and ``.env``: what runs where, and every trading limit.
+
+Decides nothing about trading: limits are parsed and bounded by ``schemas.settings`` and reach the trader as an event.
+A name that is not known or a value that does not fit stops the start; every problem is named, with how to mend it.
+``.env.example`` documents every variable; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import fields
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
+from pydantic_settings.sources import PydanticBaseSettingsSource
+
+from schemas.settings import SettingsError, TradingSettings
+
+PREFIX = "TAPELINE_"
+DEFAULT_LOG = "sqlite:///var/tapeline.db"
+DEFAULT_DB = "embedded:var/postgres"
+TOKEN_LENGTH_MIN = 16
+TOOL_VARIABLES = ("TAPELINE_CACHE", "TAPELINE_SHARED_DATA")
+"""Read by the Makefile, the local broker and the tests, not by the services: known, so that they stop nothing."""
+
+_SCHEMES_LOG = ("sqlite:///", "kafka://", "memory://")
+_SCHEMES_DB = ("embedded:", "postgresql://", "postgresql+psycopg://")
+
+
+class ServiceSettings(BaseSettings):
+    """Everything the services need beside the trading settings."""
+
+    model_config = SettingsConfigDict(extra="ignore", env_file_encoding="utf-8", populate_by_name=True)
+
+    log: str = Field(
+        DEFAULT_LOG,
+        validation_alias="TAPELINE_LOG",
+        description="The event log: sqlite:///PATH (four slashes: absolute), kafka://HOST:PORT.",
+    )
+    db: SecretStr = Field(
+        SecretStr(DEFAULT_DB),
+        validation_alias="TAPELINE_DB",
+        description="The projections' database: embedded:FOLDER (PostgreSQL from a wheel) or postgresql://USER@HOST/NAME.",
+    )
+    shard: int = Field(
+        0, ge=0, le=1023, validation_alias="TAPELINE_SHARD", description="The partition of this account in every topic."
+    )
+    api_host: str = Field(
+        "127.0.0.1", validation_alias="TAPELINE_API_HOST", description="Address the HTTP API binds to."
+    )
+    api_port: int = Field(
+        8000, ge=1, le=65535, validation_alias="TAPELINE_API_PORT", description="Port of the HTTP API."
+    )
+    api_token: SecretStr | None = Field(
+        None,
+        validation_alias="TAPELINE_API_TOKEN",
+        description="Callers of the control API send it as X-API-Token; 16 characters or more. Empty: control is off.",
+    )
+    api_wait_s: float = Field(
+        5.0,
+        gt=0,
+        le=60,
+        validation_alias="TAPELINE_API_WAIT_S",
+        description="Seconds a control call waits for its outcome before it answers 202.",
+    )
+    log_level: str = Field(
+        "INFO", validation_alias="TAPELINE_LOG_LEVEL", description="Least level logged: DEBUG, INFO, WARNING or ERROR."
+    )
+    live_trading_enabled: bool = Field(
+        False,
+        validation_alias="LIVE_TRADING_ENABLED",
+        description="Real orders. This version cannot send any and refuses to start with true.",
+    )
+    okx_api_key: SecretStr | None = Field(
+        None, validation_alias="OKX_API_KEY", description="OKX key: a secret, not used by this version."
+    )
+    okx_api_secret: SecretStr | None = Field(
+        None, validation_alias="OKX_API_SECRET", description="OKX secret: a secret, not used by this version."
+    )
+    okx_api_passphrase: SecretStr | None = Field(
+        None, validation_alias="OKX_API_PASSPHRASE", description="OKX passphrase: a secret, not used by this version."
+    )
+
+    @field_validator("api_token", "okx_api_key", "okx_api_secret", "okx_api_passphrase", mode="before")
+    @classmethod
+    def _empty_is_absent(cls, value: object) -> object:
+        return None if value == "" else value
+
+    @field_validator("api_token")
+    @classmethod
+    def _token_is_long(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < TOKEN_LENGTH_MIN:
+            raise ValueError(f"must have at least {TOKEN_LENGTH_MIN} characters, e.g. from `openssl rand -hex 24`")
+        return value
+
+    @field_validator("log")
+    @classmethod
+    def _log_has_a_scheme(cls, value: str) -> str:
+        return _with_scheme(value, _SCHEMES_LOG)
+
+    @field_validator("db")
+    @classmethod
+    def _db_has_a_scheme(cls, value: SecretStr) -> SecretStr:
+        _with_scheme(value.get_secret_value(), _SCHEMES_DB)
+        return value
+
+    @field_validator("log_level")
+    @classmethod
+    def _level_is_known(cls, value: str) -> str:
+        if value.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+            raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
+        return value.upper()
+
+    @field_validator("live_trading_enabled")
+    @classmethod
+    def _nothing_is_live(cls, value: bool) -> bool:
+        if value:
+            raise ValueError("this version trades on paper only and cannot send an order anywhere; set it to false")
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read nothing behind the caller's back: ``load_settings`` hands over the merged variables."""
+        return (init_settings,)
+
+
+class Settings:
+    """Service settings and trading settings of one process."""
+
+    def __init__(self, service: ServiceSettings, trading: TradingSettings) -> None:
+        self.service = service
+        self.trading = trading
+
+    def secrets(self) -> list[str]:
+        """Return every secret value in force, for the redaction of logs."""
+        values = (getattr(self.service, name) for name in ServiceSettings.model_fields)
+        found = [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
+        return [value for value in found if value and not value.startswith(_SCHEMES_DB)]
+
+
+def _with_scheme(value: str, schemes: tuple[str, ...]) -> str:
+    if not value.startswith(schemes):
+        raise ValueError(f"must start with {' or '.join(schemes)}")
+    return value
+
+
+@cache
+def service_variables() -> dict[str, FieldInfo]:
+    """Return the service settings by the name of their variable."""
+    return {str(field.validation_alias): field for field in ServiceSettings.model_fields.values()}
+
+
+@cache
+def trading_variables() -> dict[str, str]:
+    """Return the trading settings' names by the name of their variable."""
+    return {PREFIX + field.name.upper(): field.name for field in fields(TradingSettings)}
+
+
+def load_settings(
+    *,
+    environ: Mapping[str, str] | None = None,
+    env_file: Path | None = Path(".env"),
+    overrides: Mapping[str, str] | None = None,
+) -> Settings:
+    """Return the settings in force: command-line overrides over the environment over ``.env`` over defaults.
+
+    ``overrides``: values by variable name. Raises SettingsError listing every unknown or invalid variable, never
+    showing the value of a secret.
+    """
+    from_file = _read_env_file(env_file) if env_file is not None and env_file.is_file() else {}
+    environment = dict(os.environ if environ is None else environ)
+    problems = [*_unknown(from_file, where=str(env_file), strict=True), *_unknown(environment, where="environment")]
+    merged = {**from_file, **environment, **(overrides or {})}
+    service = _service(merged, problems)
+    trading = _trading(merged, problems)
+    if problems or service is None or trading is None:
+        raise SettingsError("; ".join(problems))
+    return Settings(service, trading)
+
+
+def _read_env_file(path: Path) -> dict[str, str]:
+    source = DotEnvSettingsSource(ServiceSettings, env_file=path, env_file_encoding="utf-8", case_sensitive=True)
+    return {name: value or "" for name, value in source.env_vars.items()}
+
+
+def _unknown(variables: Mapping[str, str], *, where: str, strict: bool = False) -> list[str]:
+    """Return what is wrong with names: all of our own file's, and ours among the environment's."""
+    known = {*service_variables(), *trading_variables(), *TOOL_VARIABLES}
+    suspects = [name for name in variables if name not in known]
+    if not strict:
+        suspects = [name for name in suspects if name.startswith((PREFIX, "LIVE_TRADING"))]
+    return [f"{name} ({where}): unknown variable; {_closest(name, known)}" for name in sorted(suspects)]
+
+
+def _closest(name: str, known: set[str]) -> str:
+    close = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.8)
+    return f"did you mean {close[0]}?" if close else "remove it; .env.example lists every variable"
+
+
+def _service(variables: Mapping[str, str], problems: list[str]) -> ServiceSettings | None:
+    given: dict[str, Any] = {name: variables[name] for name in service_variables() if name in variables}
+    try:
+        return ServiceSettings(**given)
+    except ValidationError as error:
+        for detail in error.errors(include_input=False, include_url=False):
+            problems.append(f"{detail['loc'][0]}: {detail['msg'].removeprefix('Value error, ')}")
+        return None
+
+
+def _trading(variables: Mapping[str, str], problems: list[str]) -> TradingSettings | None:
+    """Return the trading settings, or record every problem: a bad value is named and set aside, the rest is tried."""
+    given = {name: variables[variable] for variable, name in trading_variables().items() if variable in variables}
+    settings = None
+    while settings is None:
+        try:
+            settings = TradingSettings.from_values(given)
+        except SettingsError as error:
+            name = re.split("[=:]", str(error), maxsplit=1)[0]
+            given_by_user = given.pop(name, None) is not None
+            if given_by_user or not problems:
+                problems.append(PREFIX + name.upper() + str(error)[len(name) :])
+            if not given_by_user:
+                break  # a default clashes with a value given, or with one set aside: nothing more to learn
+    return settings

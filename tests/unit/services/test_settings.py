@@ -1,0 +1,122 @@
+"""Settings: the environment and `.env` in, everything unknown or invalid refused by name, secrets never shown."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from schemas.settings import SettingsError, TradingSettings
+from services.settings import TOOL_VARIABLES, ServiceSettings, load_settings, service_variables, trading_variables
+
+EXAMPLE = Path(__file__).parents[3] / ".env.example"
+SECRET = "plantedV4lue-9f8e7d6c5b4a"
+
+
+def _refusal(**environ: str) -> str:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(environ=environ, env_file=None)
+    return str(caught.value)
+
+
+def test_defaults_need_no_environment_and_trade_on_paper() -> None:
+    settings = load_settings(environ={}, env_file=None)
+    assert settings.trading == TradingSettings()
+    assert settings.service.live_trading_enabled is False
+    assert settings.service.api_port == 8000
+    assert settings.service.api_token is None
+
+
+def test_the_command_line_wins_over_the_environment_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("TAPELINE_RISK_BUDGET_PCT=2\nTAPELINE_API_PORT=8001\nTAPELINE_LOG=kafka://a:1\n")
+    settings = load_settings(
+        environ={"TAPELINE_API_PORT": "8002", "TAPELINE_LOG": "kafka://b:1", "HOME": "/root"},
+        env_file=file,
+        overrides={"TAPELINE_LOG": "kafka://c:1"},
+    )
+    assert settings.trading.risk_budget_pct == Decimal(2)
+    assert settings.service.api_port == 8002
+    assert settings.service.log == "kafka://c:1"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("TAPELINE_RISK_BUDGT_PCT", "1", "did you mean TAPELINE_RISK_BUDGET_PCT?"),
+        ("TAPELINE_QQQQ", "1", ".env.example lists every variable"),
+        ("LIVE_TRADING_ENABLE", "true", "did you mean LIVE_TRADING_ENABLED?"),
+        ("TAPELINE_RISK_BUDGET_PCT", "11", "must be between 0 and 10"),
+        ("TAPELINE_RISK_BUDGET_PCT", "lots", "must be a decimal number"),
+        ("TAPELINE_RULES_ENABLED", "maybe", "must be true or false"),
+        ("TAPELINE_MARGIN_MODE", "HEDGED", "must be one of ISOLATED, CROSS"),
+        ("TAPELINE_DRAWDOWN_WARN_PCT", "40", "must be below drawdown_halt_pct"),
+        ("TAPELINE_DRAWDOWN_HALT_PCT", "25", "TAPELINE_DRAWDOWN_WARN_PCT=30: must be below drawdown_halt_pct"),
+        ("TAPELINE_API_PORT", "80000", "less than or equal to 65535"),
+        ("TAPELINE_API_PORT", "http", "valid integer"),
+        ("TAPELINE_LOG", "redis://x", "must start with sqlite:///"),
+        ("TAPELINE_DB", "mysql://x", "must start with embedded:"),
+        ("TAPELINE_LOG_LEVEL", "LOUD", "must be DEBUG, INFO, WARNING or ERROR"),
+        ("LIVE_TRADING_ENABLED", "true", "trades on paper only"),
+        ("LIVE_TRADING_ENABLED", "yes please", "valid boolean"),
+    ],
+)
+def test_an_unknown_or_invalid_variable_stops_the_start_and_is_named(name: str, value: str, says: str) -> None:
+    message = _refusal(**{name: value})
+    assert message.startswith("TAPELINE_DRAWDOWN_" if "DRAWDOWN" in name else name)
+    assert says in message
+
+
+def test_every_problem_is_named_at_once() -> None:
+    bad = ("TAPELINE_API_PORT", "TAPELINE_SEED", "TAPELINE_FOO", "TAPELINE_COLLAR_PCT", "TAPELINE_MARGIN_MODE")
+    message = _refusal(**dict.fromkeys(bad, "x"))
+    assert [name for name in bad if name not in message] == []
+
+
+def test_every_name_in_our_own_file_must_be_known(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("OKX_SECRET=1\n")
+    with pytest.raises(SettingsError, match=r"OKX_SECRET .*unknown variable; did you mean OKX_API_SECRET\?"):
+        load_settings(environ={}, env_file=file)
+
+
+def test_foreign_variables_of_the_environment_are_left_alone() -> None:
+    load_settings(environ={"PATH": "/bin", "OPENAI_API_KEY": "x", "TAPELINE_SHARED_DATA": "/data"}, env_file=None)
+
+
+def test_a_short_token_is_refused_without_showing_it() -> None:
+    message = _refusal(TAPELINE_API_TOKEN="short")
+    assert "TAPELINE_API_TOKEN: must have at least 16 characters" in message
+    assert "short" not in message
+
+
+def test_no_secret_shows_in_errors_or_in_the_settings_themselves() -> None:
+    secrets = {name: SECRET for name in ("TAPELINE_API_TOKEN", "OKX_API_KEY", "OKX_API_SECRET", "OKX_API_PASSPHRASE")}
+    assert SECRET not in _refusal(**secrets, TAPELINE_DB=f"mysql://u:{SECRET}@h/db", TAPELINE_API_PORT="x")
+    settings = load_settings(environ=secrets, env_file=None)
+    assert SECRET not in repr(settings.service)
+    assert SECRET not in settings.service.model_dump_json()
+    assert set(settings.secrets()) == {SECRET}
+
+
+def test_an_empty_secret_is_no_secret() -> None:
+    assert load_settings(environ={"TAPELINE_API_TOKEN": "", "OKX_API_KEY": ""}, env_file=None).service.api_token is None
+
+
+def test_the_example_documents_every_variable_with_its_default(tmp_path: Path) -> None:
+    rows = re.findall(r"^#([A-Z0-9_]+)=(.*)$", EXAMPLE.read_text(), re.MULTILINE)
+    assert sorted(name for name, _ in rows) == sorted({*service_variables(), *trading_variables(), *TOOL_VARIABLES})
+    uncommented = tmp_path / ".env"
+    uncommented.write_text("".join(f"{name}={value}\n" for name, value in rows))
+    settings = load_settings(environ={}, env_file=uncommented)
+    assert settings.trading == TradingSettings()
+    assert settings.service == ServiceSettings()
+
+
+def test_every_variable_has_words_of_its_own() -> None:
+    lines = EXAMPLE.read_text().splitlines()
+    bare = [line for above, line in pairwise(lines) if re.match(r"#[A-Z0-9_]+=", line) and not above]
+    assert bare == []
