@@ -10,12 +10,14 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from threading import Lock
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from schemas.topics import INPUTS, JOURNAL, PREFIX
 from streams.log.base import Append, LogError, NewRecord, StoredRecord
@@ -24,7 +26,7 @@ from streams.log.kafka_reader import INCURABLE, PartitionReader
 TIMEOUT_S = 30.0
 """How long a read or an administrative call may take, a broker restart included."""
 DELIVERY_TIMEOUT_S = 15.0
-"""How long a write may stay unacknowledged before it counts as in doubt."""
+"""How long a write may stay unacknowledged before it counts as in doubt (less when the URL's timeout is)."""
 MESSAGE_BYTES_MAX = 16 * 1024 * 1024
 """Largest record: a checkpoint's state."""
 _NEVER_MS = 9_223_372_036_854_775_807
@@ -91,6 +93,7 @@ class KafkaLog:
             "reconnect.backoff.max.ms": 500,
             "socket.nagle.disable": True,
         }
+        self._delivery_s = min(DELIVERY_TIMEOUT_S, address.timeout_s)
         self._lock = Lock()
         self._write_lock = Lock()
         self._readers: dict[tuple[str, int], PartitionReader] = {}
@@ -111,11 +114,13 @@ class KafkaLog:
         for future in admin.create_topics(wanted, operation_timeout=self.address.timeout_s).values():
             try:
                 future.result(self.address.timeout_s)
+            except TimeoutError as error:
+                raise LogError(f"{self.address.servers}: topics cannot be created: no answer") from error
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise LogError(f"{self.address.servers}: topics cannot be created: {_words(error)}") from error
         for name, count in topics.items():
-            found = self._until(lambda name=name: self._count_partitions(name), f"topic {name} does not appear")  # type: ignore[misc]
+            found = self._until(partial(self._count_partitions, name), f"topic {name} does not appear")
             if found != count:
                 raise LogError(f"topic {name} has {found} partitions, not {count}: partition counts are fixed for ever")
 
@@ -271,7 +276,7 @@ class KafkaLog:
         sending = _Sending()
         with self._write_lock:
             producer = self._ensure_producer()
-            deadline = time.monotonic() + DELIVERY_TIMEOUT_S + 5
+            deadline = time.monotonic() + self._delivery_s + 2
             try:
                 for record in records:
                     self._produce(producer, record, sending, deadline)
@@ -314,7 +319,7 @@ class KafkaLog:
                 "linger.ms": 0,
                 "compression.codec": "zstd",
                 "message.max.bytes": MESSAGE_BYTES_MAX,
-                "delivery.timeout.ms": int(DELIVERY_TIMEOUT_S * 1000),
+                "delivery.timeout.ms": int(self._delivery_s * 1000),
                 "retry.backoff.ms": 20,
             }
             self._producer = Producer(self._common | settings)
