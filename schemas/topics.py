@@ -59,6 +59,7 @@ TOPICS: tuple[Topic, ...] = (
             control.ResumeTrading,
             control.KillSwitch,
             control.OverrideLimit,
+            control.TransferCash,
             control.TimerFired,
         ),
         sequenced=False,

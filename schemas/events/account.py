@@ -40,8 +40,10 @@ class CashFlowed(Event):
 class EquityChanged(Event):
     """Equity after an event that moved it, and what the breakers are measured against.
 
-    ``gross_notional``: sum of |position notional at mark|. ``margin``: sum of isolated margins.
-    ``mark_source``: LAST when any open position was valued at last because its mark was missing or stale.
+    ``equity = cash + unrealized_pnl`` of swaps ``+ quantity * last`` of spot holdings (their cost has left the cash).
+    ``gross_notional``: sum of |position notional at mark|. ``margin``: sum of isolated margins, part of the cash.
+    ``mark_source``: LAST when any open swap was valued at last because its mark was missing, stale or coarser than the
+    bars. ``flow``: the deposit or withdrawal in this change, 0 otherwise.
     """
 
     account_id: str
@@ -62,7 +64,8 @@ class EquityChanged(Event):
 class PositionChanged(Event):
     """A position opened, changed or closed. ``quantity`` signed, in the instrument's unit; zero: flat.
 
-    ``cost``: entry value of what is held; ``avg_entry_price`` is cost / base quantity, for display.
+    ``base_quantity`` has the same sign. ``cost``: entry value of what is held; ``avg_entry_price`` is cost / base
+    quantity, for display, None when flat. ``realized_pnl``: of the trade so far, before fees and funding.
     """
 
     account_id: str
@@ -91,14 +94,14 @@ class FundingPaid(Event):
 
 @dataclass(frozen=True, slots=True)
 class Excursion:
-    """Worst and best a trade was, in price, percent of entry and R; all >= 0."""
+    """Worst and best a trade was, in price, percent of entry and R; all >= 0. R is None without a first stop."""
 
     mae: Price
     mae_pct: Percent
-    mae_r: Ratio
+    mae_r: Ratio | None
     mfe: Price
     mfe_pct: Percent
-    mfe_r: Ratio
+    mfe_r: Ratio | None
 
 
 @dataclass(frozen=True, slots=True)

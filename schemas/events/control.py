@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from schemas.envelope import Event
 from schemas.events.common import TradingState
+from schemas.values import Money
 
 
 class Planner(StrEnum):
@@ -75,6 +76,14 @@ class OverrideLimit(Event):
     name: str
     value: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TransferCash(Event):
+    """Pay paper cash in (positive) or take it out (negative); peak and day start are rescaled, it is no profit."""
+
+    account_id: str
+    amount: Money
 
 
 @dataclass(frozen=True, slots=True)
