@@ -1,0 +1,25 @@
+"""Recorded and public market data as ticks: one iterator in feed order, whatever the files.
+
+Importers read; they decide nothing. What a file cannot say is left out, what it says badly is set aside and counted.
+"""
+
+from services.feeds.default import SHARED_DATA_VARIABLE, default_feed, shared_data_dir
+from services.feeds.feed import PRODUCER, WARMUP, Feed, FeedSummary, open_feed
+from services.feeds.instruments import load_instruments, shipped_instruments
+from services.feeds.model import FeedError, FileCount, Tick
+
+__all__ = [
+    "PRODUCER",
+    "SHARED_DATA_VARIABLE",
+    "WARMUP",
+    "Feed",
+    "FeedError",
+    "FeedSummary",
+    "FileCount",
+    "Tick",
+    "default_feed",
+    "load_instruments",
+    "open_feed",
+    "shared_data_dir",
+    "shipped_instruments",
+]
