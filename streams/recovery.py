@@ -138,7 +138,7 @@ def restore_newest(log: EventLog, shard: int, kernel: Kernel, commits: Sequence[
     by_step = {counted.commit.last_step: counted for counted in commits if counted.commit.state_digest}
     end = log.end_offset(CHECKPOINTS, shard)
     for offset in range(end - 1, max(end - 1 - CHECKPOINTS_TRIED, -1), -1):
-        checkpoint = _read_checkpoint(log, shard, offset)
+        checkpoint = read_checkpoint(log, shard, offset)
         counted = None if checkpoint is None else by_step.get(checkpoint.step)
         if checkpoint is None or counted is None or not usable(log, shard, checkpoint, counted):
             continue
@@ -147,7 +147,7 @@ def restore_newest(log: EventLog, shard: int, kernel: Kernel, commits: Sequence[
     return beginning()
 
 
-def _read_checkpoint(log: EventLog, shard: int, offset: int) -> CheckpointTaken | None:
+def read_checkpoint(log: EventLog, shard: int, offset: int) -> CheckpointTaken | None:
     """Return the checkpoint at an offset; None if it is torn: it is only a cache."""
     records = log.read(CHECKPOINTS, shard, offset, limit=1)
     try:

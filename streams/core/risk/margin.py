@@ -75,14 +75,19 @@ def cross_backing(
     return backing
 
 
-def distance_allowed(entry: Decimal, liquidation: Decimal | None, buffer_pct: Decimal) -> Decimal | None:
-    """Return how far the worst stop fill may lie from the entry; None: no liquidation price, no bound."""
-    return None if liquidation is None else (ONE - buffer_pct / HUNDRED) * abs(entry - liquidation)
+def distance_allowed(exposure: Exposure, liquidation: Decimal | None, buffer_pct: Decimal) -> Decimal | None:
+    """Return how far the worst stop fill may lie from the entry; None: no liquidation price, no bound.
+
+    Negative where the position would be liquidated at its own entry (margin below maintenance): nothing passes.
+    """
+    if liquidation is None:
+        return None
+    return (ONE - buffer_pct / HUNDRED) * exposure.sign * (exposure.entry - liquidation)
 
 
 def guard_passes(exposure: Exposure, worst: Decimal, liquidation: Decimal | None, buffer_pct: Decimal) -> bool:
     """Return whether the stop, slippage included, lies inside the liquidation price by the buffer."""
-    allowed = distance_allowed(exposure.entry, liquidation, buffer_pct)
+    allowed = distance_allowed(exposure, liquidation, buffer_pct)
     return allowed is None or abs(exposure.entry - worst) <= allowed
 
 

@@ -1,0 +1,280 @@
+"""Prove a recorded run: step through its inputs in the journal's order and compare every output, byte for byte.
+
+The run is cut at usable checkpoints, so that segments can be verified independently and in parallel; each segment must
+end in the state digest the next one starts from. Nothing outside the log is asked (kernel, section 11).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from schemas.codec import CodecError, decode
+from schemas.envelope import Envelope, Event
+from schemas.topics import CHECKPOINTS, JOURNAL, OUTPUTS
+from streams.core.kernel import Digest, Kernel, KernelError, Output, decompress, digest_outputs, state_digest
+from streams.core.stage import Stage
+from streams.journal import READ_LIMIT, CountedCommit, FailStop, JournalState, read_journal
+from streams.log.base import EventLog
+from streams.reader import Accepted, SeqReader
+from streams.recovery import Place, beginning, place_of, read_checkpoint, read_inputs, usable
+
+READ_AHEAD = 500
+"""Stored outputs fetched at once per topic."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The first place where the log and the re-run disagree. ``step``: orders differences of parallel segments."""
+
+    step: int
+    what: str
+    detail: str
+
+
+@dataclass(slots=True)
+class Report:
+    """What a verification saw. ``difference`` None: the run is proven."""
+
+    steps: int = 0
+    commits: int = 0
+    inputs: dict[str, int] = field(default_factory=dict)
+    outputs: dict[str, int] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
+    difference: Difference | None = None
+
+    @property
+    def proven(self) -> bool:
+        """Tell whether every output and digest was reproduced."""
+        return self.difference is None
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of commits between two checkpoints; ``checkpoint_offset`` None: from the beginning."""
+
+    checkpoint_offset: int | None
+    first_step: int
+    last_step: int
+
+
+def verify(
+    log: EventLog,
+    shard: int,
+    stages: Sequence[Stage[Any]],
+    *,
+    open_again: Callable[[], EventLog] | None = None,
+    stages_again: Callable[[], Sequence[Stage[Any]]] | None = None,
+    workers: int = 1,
+    progress: Callable[[int], None] | None = None,
+) -> Report:
+    """Verify one shard. ``progress`` is called with the steps proven so far.
+
+    With ``open_again`` and ``stages_again`` (picklable functions) segments run in ``workers`` processes.
+    """
+    try:
+        commits = list(read_journal(log, shard, JournalState(), log.end_offset(JOURNAL, shard)))
+    except (FailStop, CodecError) as error:
+        return Report(difference=Difference(0, "journal", str(error)))
+    segments = cut(log, shard, commits)
+    if workers > 1 and open_again and stages_again and len(segments) > 1:
+        jobs = [(open_again, stages_again, shard, segment) for segment in segments]
+        with ProcessPoolExecutor(workers) as pool:
+            reports = _gather(pool.map(_verify_elsewhere, jobs), progress)
+    else:
+        reports = _gather((verify_segment(log, shard, stages, s, commits) for s in segments), progress)
+    return _merge(reports, log, shard)
+
+
+def _gather(reports: Iterator[Report] | Any, progress: Callable[[int], None] | None) -> list[Report]:
+    gathered: list[Report] = []
+    for report in reports:
+        gathered.append(report)
+        if progress:
+            progress(sum(r.steps for r in gathered))
+    return gathered
+
+
+def _verify_elsewhere(job: tuple[Callable[[], EventLog], Callable[[], Sequence[Stage[Any]]], int, Segment]) -> Report:
+    open_again, stages_again, shard, segment = job
+    log = open_again()
+    try:
+        commits = list(read_journal(log, shard, JournalState(), log.end_offset(JOURNAL, shard)))
+        return verify_segment(log, shard, stages_again(), segment, commits)
+    finally:
+        log.close()
+
+
+def cut(log: EventLog, shard: int, commits: Sequence[CountedCommit]) -> list[Segment]:
+    """Cut the counted commits into segments at the checkpoints that can be used."""
+    by_step = {counted.commit.last_step: counted for counted in commits if counted.commit.state_digest}
+    cuts: list[tuple[int | None, int]] = [(None, 0)]
+    for offset in range(log.end_offset(CHECKPOINTS, shard)):
+        checkpoint = read_checkpoint(log, shard, offset)
+        counted = None if checkpoint is None else by_step.get(checkpoint.step)
+        if checkpoint is None or counted is None or checkpoint.step + 1 <= cuts[-1][1]:
+            continue
+        if usable(log, shard, checkpoint, counted):
+            cuts.append((offset, checkpoint.step + 1))
+    last = commits[-1].commit.last_step if commits else -1
+    ends = [first - 1 for _, first in cuts[1:]] + [last]
+    return [Segment(at, first, end) for (at, first), end in zip(cuts, ends, strict=True) if end >= first]
+
+
+def verify_segment(
+    log: EventLog, shard: int, stages: Sequence[Stage[Any]], segment: Segment, commits: Sequence[CountedCommit]
+) -> Report:
+    """Re-run one segment and compare it with what is stored."""
+    kernel = Kernel(stages, code_version="")
+    place = beginning()
+    if segment.checkpoint_offset is not None:
+        checkpoint = read_checkpoint(log, shard, segment.checkpoint_offset)
+        if checkpoint is None:
+            raise FailStop(f"checkpoint at offset {segment.checkpoint_offset} vanished while it was being verified")
+        kernel.restore(decompress(checkpoint.state))
+        place = place_of(checkpoint)
+    stored = _Stored(log, shard, place)
+    report = Report()
+    for counted in commits:
+        if not segment.first_step <= counted.commit.first_step <= segment.last_step:
+            continue
+        report.difference = _verify_commit(log, shard, kernel, place, counted, stored, report)
+        if report.difference:
+            return report
+    return report
+
+
+def _verify_commit(
+    log: EventLog,
+    shard: int,
+    kernel: Kernel,
+    place: Place,
+    counted: CountedCommit,
+    stored: _Stored,
+    report: Report,
+) -> Difference | None:
+    commit = counted.commit
+    kernel.code_version = counted.claim.code_version
+    inputs_digest, outputs = Digest(), list[Output]()
+    try:
+        for run in commit.runs:
+            for value in read_inputs(log, shard, place, run.topic, run.count):
+                inputs_digest.add(value)
+                outputs += kernel.step(run.topic, value)
+            report.inputs[run.topic] = report.inputs.get(run.topic, 0) + run.count
+    except (FailStop, KernelError) as error:
+        return Difference(kernel.counters.step, "input", str(error))
+    found = next((d for output in outputs if (d := stored.compare(output))), None)
+    if found:
+        return _with_inputs(found, commit.inputs_digest != inputs_digest.hex(), counted)
+    report.steps += commit.last_step - commit.first_step + 1
+    report.commits += 1
+    for output in outputs:
+        report.outputs[output.topic] = report.outputs.get(output.topic, 0) + 1
+    return _compare_digests(kernel, counted, inputs_digest.hex(), digest_outputs(outputs))
+
+
+def _with_inputs(found: Difference, inputs_changed: bool, counted: CountedCommit) -> Difference:
+    if not inputs_changed:
+        return found
+    commit = counted.commit
+    note = f"\nthe inputs of steps {commit.first_step}..{commit.last_step} are not those that were committed"
+    return Difference(found.step, found.what, found.detail + note)
+
+
+def _compare_digests(kernel: Kernel, counted: CountedCommit, inputs: str, outputs: str) -> Difference | None:
+    commit = counted.commit
+    steps = f"steps {commit.first_step}..{commit.last_step} (journal offset {counted.offset})"
+    pairs = [("inputs", commit.inputs_digest, inputs), ("outputs", commit.outputs_digest, outputs)]
+    if commit.state_digest:
+        pairs.append(("state", commit.state_digest, state_digest(kernel.state_json())))
+    for what, journal, replayed in pairs:
+        if journal != replayed:
+            detail = f"{steps}: the {what} digest is {replayed}, the journal says {journal}"
+            return Difference(commit.first_step, what, detail)
+    return None
+
+
+class _Stored:
+    """The outputs on the log, as a reader accepts them, topic by topic."""
+
+    def __init__(self, log: EventLog, shard: int, place: Place) -> None:
+        self._readers = {
+            topic: SeqReader(log, topic, shard, offset=offset, seq=seq)
+            for topic, (offset, seq) in place.outputs.items()
+        }
+        self._ready: dict[str, list[Accepted]] = {topic: [] for topic in OUTPUTS}
+
+    def compare(self, output: Output) -> Difference | None:
+        """Return how a re-run output differs from the stored one with its number; None: not at all."""
+        envelope, event = decode(output.value)
+        place = f"{output.topic} seq {output.seq}"
+        try:
+            accepted = self._next(output.topic)
+        except CodecError as error:
+            return Difference(envelope.step, output.topic, f"{place}: the stored record cannot be read: {error}")
+        if accepted is None:
+            detail = f"{place}: {describe(envelope, event)} is missing from the log"
+            return Difference(envelope.step, output.topic, detail)
+        if accepted.record.value == output.value and accepted.record.key == output.key:
+            return None
+        field_name, was, now = first_difference(accepted, envelope, event)
+        detail = (
+            f"{place} (offset {accepted.record.offset}), field {field_name}:\n"
+            f"  on the log: {was}\n  re-run:     {now}\n  in {describe(envelope, event)}"
+        )
+        return Difference(envelope.step, output.topic, detail)
+
+    def _next(self, topic: str) -> Accepted | None:
+        ready, reader = self._ready[topic], self._readers[topic]
+        while not ready and reader.lag() > 0:
+            ready.extend(reversed(reader.poll(READ_AHEAD)))
+        return ready.pop() if ready else None
+
+
+def describe(envelope: Envelope, event: Event) -> str:
+    """Name an event for a person: type, id, step, stage."""
+    return f"{type(event).__name__} {envelope.event_id} (step {envelope.step}, stage {envelope.stage})"
+
+
+def first_difference(stored: Accepted, envelope: Envelope, event: Event) -> tuple[str, Any, Any]:
+    """Return the first field in which a stored record and its re-run differ, with both values."""
+    if type(stored.event) is not type(event):
+        return "event type", type(stored.event).__name__, type(event).__name__
+    for name in Envelope._fields:
+        was, now = getattr(stored.envelope, name), getattr(envelope, name)
+        if was != now:
+            return f"envelope.{name}", was, now
+    for name in event.__dataclass_fields__:  # type: ignore[attr-defined]
+        was, now = getattr(stored.event, name), getattr(event, name)
+        if was != now:
+            return name, was, now
+    return "bytes", stored.record.value.hex(), "equal fields, other bytes"
+
+
+def topic_digest(log: EventLog, shard: int, topic: str) -> tuple[int, str]:
+    """Return count and digest of a topic as its readers accept it: equal for every runner and log."""
+    reader = SeqReader(log, topic, shard)
+    digest, count = Digest(), 0
+    while reader.lag() > 0:
+        for accepted in reader.poll(READ_LIMIT):
+            digest.add(accepted.record.key, accepted.record.value)
+            count += 1
+    return count, digest.hex()
+
+
+def _merge(reports: Sequence[Report], log: EventLog, shard: int) -> Report:
+    merged = Report()
+    for report in reports:
+        merged.steps += report.steps
+        merged.commits += report.commits
+        for total, part in ((merged.inputs, report.inputs), (merged.outputs, report.outputs)):
+            for topic, count in part.items():
+                total[topic] = total.get(topic, 0) + count
+    differences = [report.difference for report in reports if report.difference]
+    merged.difference = min(differences, key=lambda difference: difference.step, default=None)
+    if merged.proven:
+        merged.digests = {topic: topic_digest(log, shard, topic)[1] for topic in merged.outputs}
+    return merged

@@ -1,0 +1,72 @@
+"""Verify proves an untouched run and names the first difference of a touched one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from schemas.codec import decode, encode
+from schemas.topics import CHECKPOINTS
+from streams.verify import verify
+from tests.toy import STAGES
+from tests.unit.streams.test_recovery import finished_log
+from tests.write_path import BrokerLog
+
+
+def changed_output(log: BrokerLog, topic: str, index: int, **values: object) -> None:
+    records = log._partitions[topic][0]
+    envelope, event = decode(records[index].value)
+    records[index] = replace(records[index], value=encode(envelope, replace(event, **values)))  # type: ignore[type-var]
+
+
+def test_an_untouched_run_is_proven_with_counts_and_digests() -> None:
+    log = finished_log()
+    report = verify(log, 0, STAGES)
+    assert report.proven
+    assert report.steps == 64
+    assert report.inputs == {"settings": 1, "ticks": 60, "commands": 3}
+    assert report.outputs["signals"] == log.end_offset("signals", 0)
+    assert set(report.digests) == {"signals", "regimes"}
+
+
+def test_a_changed_output_is_named_with_both_versions_and_the_field() -> None:
+    log = finished_log()
+    changed_output(log, "signals", 7, horizon_s=61)
+    difference = verify(log, 0, STAGES).difference
+    assert difference is not None
+    assert "signals seq 7 (offset 7), field horizon_s" in difference.detail
+    assert "on the log: 61" in difference.detail
+    assert "re-run:     60" in difference.detail
+
+
+def test_a_dropped_output_is_named() -> None:
+    log = finished_log()
+    records = log._partitions["signals"][0]
+    kept = [record for record in records if record.offset != 5]
+    log._partitions["signals"][0] = [replace(record, offset=offset) for offset, record in enumerate(kept)]
+    difference = verify(log, 0, STAGES).difference
+    assert difference is not None
+    assert "signals seq 5: SignalScored" in difference.detail
+    assert "is missing from the log" in difference.detail
+
+
+def test_a_changed_input_is_named_by_the_first_output_that_differs_and_its_steps() -> None:
+    log = finished_log()
+    ticks = log._partitions["ticks"][0]
+    envelope, _ = decode(ticks[4].value)
+    ticks[4] = replace(ticks[4], value=encode(envelope, decode(ticks[5].value)[1]))
+    difference = verify(log, 0, STAGES).difference
+    assert difference is not None
+    assert "seq" in difference.detail
+    assert "are not those that were committed" in difference.detail
+
+
+def test_the_earliest_difference_wins_whatever_the_segments() -> None:
+    log = finished_log()
+    changed_output(log, "signals", 30, horizon_s=61)
+    changed_output(log, "signals", 4, horizon_s=62)
+    with_cuts = verify(log, 0, STAGES).difference
+    log._partitions[CHECKPOINTS][0].clear()
+    without = verify(log, 0, STAGES).difference
+    assert with_cuts == without
+    assert with_cuts is not None
+    assert "signals seq 4 " in with_cuts.detail
