@@ -45,7 +45,7 @@ class SizeInputs:
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """The size and the loss it stands for at the stop; ``quantity`` in the instrument's unit, ``unit_loss`` per base unit."""
+    """The size and its loss at the stop; ``quantity`` in the instrument's unit, ``unit_loss`` per base unit."""
 
     stop_distance_pct: Decimal
     formula_notional: Decimal
@@ -76,7 +76,7 @@ def budget(risk_budget_pct: Decimal, *scales: Decimal) -> Decimal:
 
 
 def quality_scale(quality: Quality) -> Decimal:
-    """Return 1 for GOOD, one half otherwise (BAD is denied by its own check; one half keeps the later checks telling)."""
+    """Return 1 for GOOD, one half otherwise (BAD is denied by its own check; one half keeps the others telling)."""
     return ONE if quality is Quality.GOOD else Decimal("0.5")
 
 

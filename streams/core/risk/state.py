@@ -1,4 +1,5 @@
-"""What the risk stage remembers: settings, markets, the account, open and reserved exposure, and what holds trading back.
+"""What the risk stage remembers: settings, markets, the account, open and reserved exposure, and what holds trading
+back.
 
 It is changed in place inside ``evolve`` (ticks touch two fields of one record); ``decide`` never writes to it.
 """
@@ -35,7 +36,7 @@ class Funding:
 
 @dataclass(slots=True)
 class Market:
-    """One instrument as risk sees it. ``age_max``: microseconds by channel, three cadences where the feed declares one."""
+    """One instrument as risk sees it. ``age_max``: microseconds by channel, three cadences where one is declared."""
 
     instrument: InstrumentDefined | None = None
     last_price: Decimal | None = None
@@ -87,7 +88,7 @@ class Protection:
 
 @dataclass(slots=True)
 class Reservation:
-    """Capacity an approved entry holds until it fills or ends; ``filled``: the largest position it has become so far."""
+    """Capacity an approved entry holds until it fills or ends; ``filled``: the largest position it has become."""
 
     plan_id: str
     instrument_id: str

@@ -1,0 +1,120 @@
+"""The risk stage's answers to commands: exactly one CommandHandled each, and the reductions that follow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from schemas.envelope import Event, Message
+from schemas.events.common import ExitReason, TradingState
+from schemas.events.control import (
+    ClosePosition,
+    CommandHandled,
+    CommandOutcome,
+    KillSwitch,
+    OverrideLimit,
+    PauseTrading,
+    ResumeTrading,
+    TimerFired,
+)
+from schemas.events.risk import ReductionApproved
+from streams.core.risk.breakers import Causes, describe, latched, worst_state
+from streams.core.risk.limits import overridden
+from streams.core.risk.state import RiskState
+
+LATCHED_CAUSES = "LATCHED_CAUSES"
+NO_POSITION = "NO_POSITION"
+UNKNOWN_INSTRUMENT = "UNKNOWN_INSTRUMENT"
+INVALID_STATE = "INVALID_STATE"
+
+Answer = tuple[str, str]
+"""Refusal code (empty: done) and detail."""
+
+
+def _pause(state: RiskState, event: PauseTrading, causes: Causes) -> Answer:
+    if event.state is TradingState.ACTIVE:
+        return INVALID_STATE, "pause takes REDUCING or HALTED; resume makes ACTIVE"
+    return "", _standing(causes)
+
+
+def _resume(state: RiskState, event: ResumeTrading, causes: Causes) -> Answer:
+    held = latched(causes)
+    if held:
+        named = ", ".join(describe(cause) for cause in held)
+        return LATCHED_CAUSES, f"still held by {named}: resume with a reason to release"
+    return "", _standing(causes)
+
+
+def _standing(causes: Causes) -> str:
+    listed = ", ".join(describe(cause) for cause in causes)
+    return f"trading is {worst_state(causes).value}" + (f": {listed}" if listed else "")
+
+
+def _kill(state: RiskState, event: KillSwitch, causes: Causes) -> Answer:
+    return "", f"{_standing(causes)}; {len(state.positions) if event.flatten else 0} positions to close"
+
+
+def _override(state: RiskState, event: OverrideLimit, causes: Causes) -> Answer:
+    changed = overridden(state.settings, event.name, event.value)
+    return changed if isinstance(changed, tuple) else ("", f"{event.name}={event.value} from now on")
+
+
+def _close(state: RiskState, event: ClosePosition, causes: Causes) -> Answer:
+    market = state.markets.get(event.instrument_id)
+    if market is None or market.instrument is None:
+        return UNKNOWN_INSTRUMENT, event.instrument_id
+    if not has_exposure(state, event.instrument_id):
+        return NO_POSITION, f"{event.instrument_id}: neither a position nor a working entry"
+    return "", f"{event.instrument_id}: closing at market"
+
+
+def _timer(state: RiskState, event: TimerFired, causes: Causes) -> Answer:
+    return "", ""
+
+
+def has_exposure(state: RiskState, instrument_id: str) -> bool:
+    """Return whether the instrument has a position or a working entry."""
+    working = any(entry.instrument_id == instrument_id for entry in state.reservations.values())
+    return instrument_id in state.positions or working
+
+
+_ANSWERS: dict[type[Event], Callable[[RiskState, Any, Causes], Answer]] = {
+    PauseTrading: _pause,
+    ResumeTrading: _resume,
+    KillSwitch: _kill,
+    OverrideLimit: _override,
+    ClosePosition: _close,
+    TimerFired: _timer,
+}
+COMMANDS = tuple(_ANSWERS)
+
+
+def answer(state: RiskState, message: Message, causes: Causes) -> CommandHandled:
+    """Return the one answer to a command; ``causes``: those active once it counts."""
+    event: Any = message.event
+    code, detail = _ANSWERS[type(event)](state, event, causes)
+    outcome = CommandOutcome.REFUSED if code else CommandOutcome.DONE
+    return CommandHandled(message.envelope.event_id, event.account_id, outcome, code, detail)
+
+
+def reductions(state: RiskState, message: Message, causes: Causes) -> list[ReductionApproved]:
+    """Return the closes a message asks for: the operator's, a kill's, or a new halt's under halt_action FLATTEN."""
+    event, account_id, command_id = message.event, state.account_id, message.envelope.event_id
+    if isinstance(event, ClosePosition):
+        if _close(state, event, causes)[0]:
+            return []
+        return [ReductionApproved(event.account_id, event.instrument_id, ExitReason.OPERATOR, command_id)]
+    if isinstance(event, KillSwitch) and event.flatten:
+        return [ReductionApproved(event.account_id, name, ExitReason.KILL, command_id) for name in state.positions]
+    if not _flattens(state, causes):
+        return []
+    return [ReductionApproved(account_id, name, ExitReason.HALT_FLATTEN) for name in state.positions]
+
+
+def _flattens(state: RiskState, causes: Causes) -> bool:
+    """Return whether this message halts trading under halt_action FLATTEN; reconciling is no reason to sell."""
+    if state.settings is None or state.settings.halt_action != "FLATTEN":
+        return False
+    before = {(cause.kind, cause.scope) for cause in state.causes if cause.state is TradingState.HALTED}
+    halts = [cause for cause in causes if cause.state is TradingState.HALTED and cause.kind.value != "RECONCILING"]
+    return any((cause.kind, cause.scope) not in before for cause in halts)

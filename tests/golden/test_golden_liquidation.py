@@ -1,0 +1,118 @@
+"""G5: liquidation prices and the guard that keeps the stop inside them (the venue's part is tested with the venue)."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from schemas.events.common import MarginMode, PositionSide
+from schemas.events.risk import DenialCode, PlanApproved
+from streams.core.risk.margin import (
+    Exposure,
+    OtherPosition,
+    cross_backing,
+    distance_allowed,
+    guard_passes,
+    isolated_leverage,
+    liquidation_price,
+    margin_ratio,
+    shown_liquidation,
+    tier_for,
+)
+from tests.builders import btc_swap
+from tests.risk_desk import check, desk, plan, verdict
+
+D = Decimal
+MMR, FEE, TICK = D("0.004"), D("0.0005"), D("0.1")
+LONG, SHORT = Exposure(1, D(5), D(80000)), Exposure(-1, D(5), D(80000))
+
+
+def shown(exposure: Exposure, margin: str) -> tuple[str, Decimal]:
+    price = liquidation_price(exposure, D(margin), MMR, FEE)
+    assert price is not None
+    return str(price), shown_liquidation(price, exposure.sign, TICK)
+
+
+@pytest.mark.parametrize(
+    ("exposure", "margin", "begins", "rounded"),
+    [
+        (LONG, "40000", "72325.464590", "72325.5"),
+        (SHORT, "40000", "87605.774016", "87605.7"),
+        (LONG, "39960", "72333.500753", "72333.6"),
+        (LONG, "4000", "79558.011049", "79558.1"),
+        (SHORT, "4000", "80438.028870", "80438.0"),
+    ],
+)
+def test_isolated_liquidation_prices(exposure: Exposure, margin: str, begins: str, rounded: str) -> None:
+    text, price = shown(exposure, margin)
+    assert text.startswith(begins)
+    assert price == D(rounded)
+
+
+def test_at_its_liquidation_price_the_margin_ratio_is_one() -> None:
+    price = liquidation_price(LONG, D(4000), MMR, FEE)
+    assert price is not None
+    assert round(margin_ratio(LONG, D(4000), price, MMR, FEE), 30) == 1
+
+
+def test_cross_liquidation_prices() -> None:
+    alone = liquidation_price(LONG, cross_backing(D(10000), D(0), (), D(0), FEE), MMR, FEE)
+    assert str(alone).startswith("78352.586639")
+    other = OtherPosition(D(-200), D(20000), MMR)
+    backing = cross_backing(D(10000), D(0), (other,), D(0), FEE)
+    assert backing == D(9710)
+    assert str(liquidation_price(LONG, backing, MMR, FEE)).startswith("78410.848819")
+
+
+def test_the_guard_at_100x() -> None:
+    liquidation = liquidation_price(LONG, D(4000), MMR, FEE)
+    assert str(distance_allowed(LONG, liquidation, D(20))).startswith("353.591160")
+    worst = D(79920) * D("0.9995")
+    assert D(80000) - worst == D("119.96")
+    assert guard_passes(LONG, worst, liquidation, D(20))
+    far = D(79600) * D("0.9995")
+    assert D(80000) - far == D("439.8")
+    assert not guard_passes(LONG, far, liquidation, D(20))
+
+
+def test_a_position_liquidated_at_its_own_entry_passes_no_guard() -> None:
+    liquidation = liquidation_price(LONG, D(1000), MMR, FEE)
+    assert liquidation is not None
+    assert liquidation > 80000
+    assert not guard_passes(LONG, D(79999), liquidation, D(20))
+
+
+def test_g1a_gets_the_largest_leverage_that_passes() -> None:
+    exposure = Exposure(1, D("0.1086"), D(80000))
+    tier = tier_for(btc_swap().tiers, MarginMode.ISOLATED, D("10.86"))
+    assert tier is not None
+    worst = D("79160.4")
+    assert exposure.entry - worst == D("839.6")
+    assert isolated_leverage(exposure, worst, tier, 100, FEE, D(20)) == 56
+    for leverage, begins in ((56, "858.721389"), (57, "838.580630")):
+        liquidation = liquidation_price(exposure, D(8688) / leverage, MMR, FEE)
+        assert str(distance_allowed(exposure, liquidation, D(20))).startswith(begins)
+
+
+def test_g1a_through_the_stage_gets_56() -> None:
+    answer = verdict(desk().when(plan()))
+    assert isinstance(answer, PlanApproved)
+    sizing = answer.sizing
+    assert sizing.margin_leverage == 56
+    assert sizing.margin == D("155.14285714")
+    assert sizing.gap_loss_max == D("155.14285714") + D("4.344")
+    assert check_inputs(DenialCode.LIQUIDATION_TOO_CLOSE)["margin_leverage"] == "56"
+
+
+def check_inputs(code: DenialCode) -> dict[str, str]:
+    return check(desk().when(plan()), code).inputs
+
+
+def test_a_stop_no_leverage_protects_is_denied() -> None:
+    spec = desk(margin_mode="CROSS", risk_budget_pct=10).when(plan(stop="72000"))
+    assert "LIQUIDATION_TOO_CLOSE" not in [c.code.value for c in verdict(spec).checks if c.result.value == "FAIL"]
+    huge = desk(margin_mode="CROSS", risk_budget_pct=10, slippage_buffer_pct="0", fee_buffer_pct="0")
+    answer = verdict(huge.when(plan(stop="79520", side=PositionSide.LONG, max_holding_s=600)))
+    liquidation = next(c for c in answer.checks if c.code is DenialCode.LIQUIDATION_TOO_CLOSE)
+    assert liquidation.value == "480"
