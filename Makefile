@@ -1,0 +1,48 @@
+# Tapeline: every command a user or CI needs. `make help` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VENV := .venv
+PY := $(VENV)/bin/python
+READY := $(VENV)/.ready
+
+.PHONY: help setup check test demo demo-kafka kafka kafka-stop schemas golden bench clean
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+setup: $(READY) ## create the environment in .venv
+
+$(READY): pyproject.toml requirements.lock
+	python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	test -x $(PY) || python3 -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev]'
+	touch $@
+
+check: setup ## every rule a machine can check: format, lint, types, imports, schemas
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	$(PY) -m schemas.generate --check
+	$(PY) -m tests.sizes
+
+test: setup ## the whole suite: real PostgreSQL always, real Kafka where Java and Maven are
+	$(PY) -m pytest
+
+demo: setup ## recorded OKX data through the whole chain, then the review of the run
+	$(VENV)/bin/tapeline demo
+
+demo-kafka: setup ## the same through Faust on a real Kafka broker
+	$(VENV)/bin/tapeline demo --log kafka://local
+
+kafka: setup ## start one Kafka broker on loopback (Maven fetches it once)
+	$(PY) -m deploy.kafka.broker start
+
+kafka-stop: setup ## stop that broker, by its own pid file
+	$(PY) -m deploy.kafka.broker stop
+
+schemas: setup ## bring schemas/avro up to the event classes
+	$(PY) -m schemas.generate --write
+
+clean: ## remove the environment and everything a run wrote
+	rm -rf $(VENV) var

@@ -1,0 +1,86 @@
+"""The words of a run summary, in English and Chinese. Every key exists in both; a test holds them to it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Language = Literal["en", "zh"]
+
+LABELS: dict[str, tuple[str, str]] = {
+    "title": ("Run summary", "运行摘要"),
+    "period": ("Period", "时间范围"),
+    "days": ("days", "天"),
+    "tape": ("Tape", "行情数据"),
+    "bars": ("bars", "根K线"),
+    "history": ("of them history for warm-up", "其中为预热历史"),
+    "marks": ("marks", "条标记价格"),
+    "fundings": ("funding settlements", "次资金费结算"),
+    "trades_public": ("public trades", "笔市场成交"),
+    "quarantined": ("Set aside", "已隔离"),
+    "none": ("none", "无"),
+    "decisions": ("Decisions", "决策"),
+    "proposed": ("plans proposed", "提出的计划"),
+    "declined": ("plans declined", "放弃的计划"),
+    "approved": ("verdicts approved", "风控批准"),
+    "denied": ("verdicts denied", "风控拒绝"),
+    "orders": ("orders", "订单"),
+    "fills": ("fills", "成交"),
+    "states": ("trading-state changes", "交易状态变化"),
+    "closed": ("Closed trades by exit reason", "按退出原因统计的已平仓交易"),
+    "exit": ("exit", "退出原因"),
+    "count": ("trades", "笔数"),
+    "long": ("long", "多"),
+    "short": ("short", "空"),
+    "won": ("won", "盈利"),
+    "mean_r": ("mean R", "平均R"),
+    "worst_r": ("worst R", "最差R"),
+    "best_r": ("best R", "最佳R"),
+    "net": ("net", "净额"),
+    "total": ("total", "合计"),
+    "open": ("Open trades, not in the table above", "未平仓交易（不计入上表）"),
+    "money": ("Money", "资金"),
+    "gross": ("gross P&L", "毛盈亏"),
+    "fees": ("fees", "手续费"),
+    "slippage": ("slippage (inside gross)", "滑点（已含于毛盈亏）"),
+    "funding": ("funding", "资金费"),
+    "penalty": ("liquidation penalties", "强平罚金"),
+    "equity": ("Equity", "权益"),
+    "drawdown": ("largest drawdown", "最大回撤"),
+    "hold": ("Buy and hold, equal weights, no costs", "等权买入持有（不计成本）"),
+    "limits": ("Worst value reached beside every limit", "各项限额旁的最差值"),
+    "limit": ("limit", "限额"),
+    "reached": ("worst", "最差值"),
+    "drawdown_halt": ("drawdown, halt at", "回撤，触发停机"),
+    "daily_loss": ("loss since 00:00 UTC", "当日亏损（UTC零点起）"),
+    "leverage_marked": ("leverage at mark", "按标记价杠杆"),
+    "not_reached": ("limits no approved plan was measured against", "没有批准计划触及的限额"),
+    "assumptions": ("Assumptions in force", "生效的假设"),
+    "fill_rule": (
+        "fills: pessimistic bar rules; an order meets only bars that open after it; stop before target in one bar",
+        "成交：K线悲观规则；订单只与其后开盘的K线撮合；同一K线内止损先于止盈",
+    ),
+    "slippage_rule": ("slippage on taker fills", "吃单滑点"),
+    "fee_tier": ("fee tier, swap maker/taker", "费率，永续挂单/吃单"),
+    "substituted": ("mark price substituted by last, share of equity points", "以最新价替代标记价的权益点占比"),
+    "funding_gaps": ("missing funding settlements", "缺失的资金费结算"),
+    "origin": ("origin of the tape", "数据来源"),
+    "proof": ("Proof", "证明"),
+    "recomputed": ("steps recomputed from the log", "步由日志重新计算"),
+    "outputs": ("output events compared byte for byte", "个输出事件逐字节比较"),
+    "digest": ("digest", "摘要值"),
+    "differences": ("differences", "处差异"),
+    "not_proven": ("not proven", "未证明"),
+    "best": ("Best trade", "最佳交易"),
+    "worst": ("Worst trade", "最差交易"),
+    "why": ("why", "理由"),
+    "entered": ("entered", "开仓"),
+    "stopped": ("stop", "止损"),
+    "left": ("left", "平仓"),
+    "held": ("held", "持有"),
+    "look": ("Look further", "进一步查看"),
+}
+
+
+def word(key: str, language: Language) -> str:
+    """Return a label in a language."""
+    return LABELS[key][0 if language == "en" else 1]

@@ -1,0 +1,251 @@
+"""Fold a run's log into the numbers its summary shows; computes nothing that an event does not say."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
+
+from schemas.envelope import Envelope, Event
+from schemas.events.account import CashFlowed, EquityChanged, FlowKind, PositionChanged, TradeClosed
+from schemas.events.common import PriceSource
+from schemas.events.control import SettingsChanged
+from schemas.events.data import BarClosed, TickQuarantined
+from schemas.events.market import FeedOrigin, FeedStatus, FundingSettled, LineQuarantined, MarkPrice, Trade, VenueBar
+from schemas.events.orders import FillBooked, OrderIntended
+from schemas.events.plan import PlanDeclined, PlanProposed
+from schemas.events.risk import CheckResult, DenialCode, PlanApproved, PlanDenied, TradingStateChanged
+from schemas.settings import TradingSettings
+from streams.log.base import EventLog
+from streams.reader import SeqReader
+
+READ = 2_000
+TOPICS_READ = ("settings", "ticks", "bars", "quality", "plans", "verdicts", "orders", "fills", "accounts")
+FLOORS = frozenset(
+    {
+        DenialCode.STOP_TOO_CLOSE,
+        DenialCode.REWARD_RISK_BELOW_MINIMUM,
+        DenialCode.QUANTITY_BELOW_MINIMUM,
+    }
+)
+"""Checks whose limit is a minimum: the worst value is the smallest."""
+
+
+@dataclass(slots=True)
+class Market:
+    """What the tape of one instrument was."""
+
+    first_ts: int = 0
+    last_ts: int = 0
+    bars: int = 0
+    backfill_bars: int = 0
+    trades: int = 0
+    marks: int = 0
+    first_price: Decimal | None = None
+    last_price: Decimal | None = None
+    fundings: list[int] = field(default_factory=list)
+    funding_interval: int | None = None
+
+
+@dataclass(slots=True)
+class Limit:
+    """The worst value an approved plan reached at one check, and its limit."""
+
+    value: Decimal
+    limit: Decimal
+
+
+@dataclass(slots=True)
+class Run:
+    """Everything the summary of a run shows."""
+
+    settings: TradingSettings = field(default_factory=TradingSettings)
+    origins: set[str] = field(default_factory=set)
+    markets: dict[str, Market] = field(default_factory=dict)
+    closed_bars: Counter[str] = field(default_factory=Counter)
+    quarantined: Counter[str] = field(default_factory=Counter)
+    proposed: Counter[str] = field(default_factory=Counter)
+    declined: Counter[str] = field(default_factory=Counter)
+    approved: int = 0
+    denied: Counter[str] = field(default_factory=Counter)
+    orders: Counter[str] = field(default_factory=Counter)
+    fills: Counter[str] = field(default_factory=Counter)
+    trades: list[TradeClosed] = field(default_factory=list)
+    rationale: dict[str, str] = field(default_factory=dict)
+    trade_events: dict[str, str] = field(default_factory=dict)
+    open_positions: dict[str, PositionChanged] = field(default_factory=dict)
+    limits: dict[DenialCode, Limit] = field(default_factory=dict)
+    states: list[TradingStateChanged] = field(default_factory=list)
+    initial_cash: Decimal = Decimal(0)
+    flows: Decimal = Decimal(0)
+    equity: EquityChanged | None = None
+    drawdown_max: Decimal = Decimal(0)
+    daily_loss_max: Decimal = Decimal(0)
+    leverage_max: Decimal = Decimal(0)
+    equity_points: int = 0
+    marked_at_last: int = 0
+
+
+def fold_run(log: EventLog, shard: int = 0, *, progress: Callable[[str], None] | None = None) -> Run:
+    """Read a shard's log through and return its run. Topics are read one after the other, each in its own order."""
+    run = Run()
+    for topic in TOPICS_READ:
+        if progress:
+            progress(topic)
+        reader = SeqReader(log, topic, shard)
+        while reader.lag() > 0:
+            for accepted in reader.poll(READ):
+                take(run, accepted.envelope, accepted.event)
+    return run
+
+
+def take(run: Run, envelope: Envelope, event: Event) -> None:
+    """Fold one event."""
+    handler = _HANDLERS.get(type(event))
+    if handler is not None:
+        handler(run, envelope, event)
+
+
+def _market(run: Run, instrument_id: str, envelope: Envelope) -> Market:
+    market = run.markets.setdefault(instrument_id, Market(first_ts=envelope.ts_event))
+    market.last_ts = max(market.last_ts, envelope.ts_event)
+    return market
+
+
+def _venue_bar(run: Run, envelope: Envelope, event: VenueBar) -> None:
+    market = _market(run, event.instrument_id, envelope)
+    if event.backfill:
+        market.backfill_bars += 1
+        return
+    market.bars += 1
+    market.last_price = event.close_price
+    if market.first_price is None:
+        market.first_price = event.open_price
+
+
+def _trade_tick(run: Run, envelope: Envelope, event: Trade) -> None:
+    market = _market(run, event.instrument_id, envelope)
+    market.trades += 1
+    market.last_price = event.last_price
+    if market.first_price is None:
+        market.first_price = event.last_price
+
+
+def _mark(run: Run, envelope: Envelope, event: MarkPrice) -> None:
+    _market(run, event.instrument_id, envelope).marks += 1
+
+
+def _funding(run: Run, envelope: Envelope, event: FundingSettled) -> None:
+    market = _market(run, event.instrument_id, envelope)
+    market.fundings.append(event.ts_funding)
+    if event.ts_next_funding is not None:
+        interval = event.ts_next_funding - event.ts_funding
+        market.funding_interval = min(interval, market.funding_interval or interval)
+
+
+def _feed(run: Run, envelope: Envelope, event: FeedStatus) -> None:
+    run.origins.add(event.origin.value)
+
+
+def _settings(run: Run, envelope: Envelope, event: SettingsChanged) -> None:
+    run.settings = TradingSettings.from_values(event.values)
+
+
+def _verdict(run: Run, envelope: Envelope, event: PlanApproved) -> None:
+    run.approved += 1
+    for check in event.checks:
+        if check.result is CheckResult.PASS and check.value is not None and check.limit is not None:
+            _worst(run.limits, check.code, check.value, check.limit)
+
+
+def _worst(limits: dict[DenialCode, Limit], code: DenialCode, value_text: str, limit_text: str) -> None:
+    try:
+        value, limit = Decimal(value_text), Decimal(limit_text)
+    except InvalidOperation:
+        return  # a check over names or states has no number to compare
+    known = limits.get(code)
+    worse = known is None or (value < known.value if code in FLOORS else value > known.value)
+    if worse:
+        limits[code] = Limit(value, limit)
+
+
+def _equity(run: Run, envelope: Envelope, event: EquityChanged) -> None:
+    run.equity = event
+    run.equity_points += 1
+    run.marked_at_last += event.mark_source is PriceSource.LAST
+    run.drawdown_max = max(run.drawdown_max, event.drawdown_pct)
+    run.daily_loss_max = max(run.daily_loss_max, event.daily_loss_pct)
+    if event.equity > 0:
+        run.leverage_max = max(run.leverage_max, event.gross_notional / event.equity)
+
+
+def _cash(run: Run, envelope: Envelope, event: CashFlowed) -> None:
+    if event.kind is FlowKind.INITIAL:
+        run.initial_cash += event.amount
+    else:
+        run.flows += event.amount
+
+
+def _position(run: Run, envelope: Envelope, event: PositionChanged) -> None:
+    if event.quantity == 0:
+        run.open_positions.pop(event.instrument_id, None)
+    else:
+        run.open_positions[event.instrument_id] = event
+
+
+def _closed(run: Run, envelope: Envelope, event: TradeClosed) -> None:
+    run.trades.append(event)
+    run.trade_events[event.trade_id] = envelope.event_id
+
+
+def _proposed(run: Run, envelope: Envelope, event: PlanProposed) -> None:
+    run.proposed[event.strategy] += 1
+    run.rationale[event.plan_id] = event.rationale.summary
+
+
+def _tally(
+    counter: Callable[[Run], Counter[str]], key: Callable[[Event], str]
+) -> Callable[[Run, Envelope, Event], None]:
+    def count(run: Run, envelope: Envelope, event: Event) -> None:
+        counter(run)[key(event)] += 1
+
+    return count
+
+
+_HANDLERS: dict[type[Event], Callable[..., None]] = {
+    VenueBar: _venue_bar,
+    Trade: _trade_tick,
+    MarkPrice: _mark,
+    FundingSettled: _funding,
+    FeedStatus: _feed,
+    SettingsChanged: _settings,
+    PlanApproved: _verdict,
+    EquityChanged: _equity,
+    CashFlowed: _cash,
+    PositionChanged: _position,
+    TradeClosed: _closed,
+    PlanProposed: _proposed,
+    TradingStateChanged: lambda run, _, event: run.states.append(event),
+    BarClosed: _tally(lambda run: run.closed_bars, lambda event: str(getattr(event, "timeframe", ""))),
+    PlanDeclined: _tally(lambda run: run.declined, lambda event: str(getattr(event, "reason", ""))),
+    PlanDenied: _tally(lambda run: run.denied, lambda event: str(getattr(event, "code", ""))),
+    OrderIntended: _tally(lambda run: run.orders, lambda event: str(getattr(event, "purpose", ""))),
+    FillBooked: _tally(lambda run: run.fills, lambda event: str(getattr(event, "liquidity", ""))),
+    TickQuarantined: _tally(lambda run: run.quarantined, lambda event: str(getattr(event, "reason", ""))),
+    LineQuarantined: _tally(lambda run: run.quarantined, lambda event: "LINE"),
+}
+
+
+def funding_gaps(market: Market) -> int:
+    """Return how many settlements are missing between the recorded ones."""
+    interval = market.funding_interval
+    if not interval:
+        return 0
+    pairs = zip(market.fundings, market.fundings[1:], strict=False)
+    return sum(max(0, round((later - earlier) / interval) - 1) for earlier, later in pairs)
+
+
+def is_recorded(run: Run) -> bool:
+    """Tell whether no part of the tape was synthetic."""
+    return FeedOrigin.SYNTHETIC.value not in run.origins

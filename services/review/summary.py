@@ -1,0 +1,270 @@
+"""Write a run as text a trader can read on one screen. Poor results are shown as they are."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from schemas.events.account import TradeClosed
+from schemas.events.common import PositionSide
+from schemas.events.risk import DenialCode
+from schemas.values import SECOND, plain
+from services.review.labels import Language, word
+from services.review.run import FLOORS, Run, funding_gaps
+from streams.verify import Report
+
+CENT = Decimal("0.01")
+ZERO = Decimal(0)
+
+
+def render(run: Run, *, language: Language = "en", proof: Report | None = None, commands: Sequence[str] = ()) -> str:
+    """Return the summary. ``proof`` None: the run was not verified, which is said. ``commands``: shown at the end."""
+
+    def say(key: str) -> str:
+        return word(key, language)
+
+    blocks = [
+        [say("title"), "=" * 72],
+        _tape(run, language),
+        _decisions(run, language),
+        _closed(run, language),
+        _money(run, language),
+        _limits(run, language),
+        _assumptions(run, language),
+        _proof(proof, language),
+        *(_trade(run, trade, title, language) for trade, title in _extremes(run, say("best"), say("worst"))),
+        [f"{say('look')}:", *(f"  {command}" for command in commands)] if commands else [],
+    ]
+    return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+
+
+# -- blocks ---------------------------------------------------------------------------------------------------------
+
+
+def _tape(run: Run, language: Language) -> list[str]:
+    lines = []
+    firsts = [market.first_ts for market in run.markets.values()]
+    lasts = [market.last_ts for market in run.markets.values()]
+    if firsts:
+        days = Decimal(max(lasts) - min(firsts)) / (86400 * SECOND)
+        period = f"{moment(min(firsts))} .. {moment(max(lasts))}"
+        lines.append(f"{word('period', language)}: {period} UTC ({days:.1f} {word('days', language)})")
+    for name, market in sorted(run.markets.items()):
+        parts = []
+        if market.bars or market.backfill_bars:
+            history = f" ({market.backfill_bars:,} {word('history', language)})" if market.backfill_bars else ""
+            parts.append(f"{market.bars + market.backfill_bars:,} {word('bars', language)}{history}")
+        if market.trades:
+            parts.append(f"{market.trades:,} {word('trades_public', language)}")
+        parts.append(f"{market.marks:,} {word('marks', language)}")
+        parts.append(f"{len(market.fundings):,} {word('fundings', language)}")
+        lines.append(f"{word('tape', language)}: {name}: {', '.join(parts)}")
+    set_aside = tally(run.quarantined) or word("none", language)
+    return [*lines, f"{word('quarantined', language)}: {set_aside}"]
+
+
+def _decisions(run: Run, language: Language) -> list[str]:
+    rows = [
+        ("proposed", sum(run.proposed.values()), tally(run.proposed)),
+        ("declined", sum(run.declined.values()), tally(run.declined)),
+        ("approved", run.approved, ""),
+        ("denied", sum(run.denied.values()), tally(run.denied)),
+        ("orders", sum(run.orders.values()), tally(run.orders)),
+        ("fills", sum(run.fills.values()), tally(run.fills)),
+        ("states", len(run.states), tally(Counter(event.state.value for event in run.states))),
+    ]
+    lines = [f"{word('decisions', language)}:"]
+    for key, count, detail in rows:
+        lines.append(f"  {pad(word(key, language), 22)} {count:>7,}  {detail}".rstrip())
+    return lines
+
+
+def _closed(run: Run, language: Language) -> list[str]:
+    heads = ["count", "long", "short", "won", "mean_r", "worst_r", "best_r", "net"]
+    lines = [
+        f"{word('closed', language)}:",
+        "  " + pad(word("exit", language), 14) + "".join(pad(word(h, language), 10, right=True) for h in heads),
+    ]
+    by_reason: dict[str, list[TradeClosed]] = {}
+    for trade in run.trades:
+        by_reason.setdefault(trade.exit_reason.value, []).append(trade)
+    for reason in sorted(by_reason):
+        lines.append("  " + pad(reason, 14) + _trade_row(by_reason[reason]))
+    lines.append("  " + pad(word("total", language), 14) + _trade_row(run.trades))
+    lines.append(f"{word('open', language)}: {len(run.open_positions)}")
+    for position in run.open_positions.values():
+        lines.append(f"  {position.instrument_id} {plain(position.quantity)} @ {_price(position.avg_entry_price)}")
+    return lines
+
+
+def _trade_row(trades: Sequence[TradeClosed]) -> str:
+    rs = [trade.r_multiple for trade in trades if trade.r_multiple is not None]
+    cells = [
+        str(len(trades)),
+        str(sum(trade.position_side is PositionSide.LONG for trade in trades)),
+        str(sum(trade.position_side is PositionSide.SHORT for trade in trades)),
+        str(sum(trade.net_pnl > 0 for trade in trades)),
+        signed(sum(rs, ZERO) / len(rs)) if rs else "-",
+        signed(min(rs)) if rs else "-",
+        signed(max(rs)) if rs else "-",
+        signed(sum((trade.net_pnl for trade in trades), ZERO)),
+    ]
+    return "".join(cell.rjust(10) for cell in cells)
+
+
+def _money(run: Run, language: Language) -> list[str]:
+    def total(values: Iterable[Decimal]) -> Decimal:
+        return sum(values, ZERO)
+
+    parts = [
+        ("gross", total(trade.gross_pnl for trade in run.trades)),
+        ("fees", -total(trade.fees for trade in run.trades)),
+        ("funding", total(trade.funding for trade in run.trades)),
+        ("penalty", -total(trade.liquidation_penalty for trade in run.trades)),
+        ("net", total(trade.net_pnl for trade in run.trades)),
+        ("slippage", -total(trade.slippage for trade in run.trades)),
+    ]
+    lines = [f"{word('money', language)}: " + ", ".join(f"{word(k, language)} {signed(v)}" for k, v in parts) + " USDT"]
+    equity = run.equity.equity if run.equity else run.initial_cash
+    start = run.initial_cash + run.flows
+    change = (equity - start) / start * 100 if start else ZERO
+    lines.append(
+        f"{word('equity', language)}: {cents(start)} -> {cents(equity)} USDT ({signed(change)} %), "
+        f"{word('drawdown', language)} {cents(run.drawdown_max)} %"
+    )
+    holds = [
+        (name, (market.last_price / market.first_price - 1) * 100)
+        for name, market in sorted(run.markets.items())
+        if market.first_price and market.last_price
+    ]
+    if holds:
+        mean = sum((change for _, change in holds), ZERO) / len(holds)
+        each = ", ".join(f"{name} {signed(change)} %" for name, change in holds)
+        lines.append(f"{word('hold', language)}: {signed(mean)} % ({each})")
+    return lines
+
+
+def _limits(run: Run, language: Language) -> list[str]:
+    settings = run.settings
+    rows: list[tuple[str, str, str]] = [
+        (word("drawdown_halt", language), f"{cents(run.drawdown_max)} %", f"{plain(settings.drawdown_halt_pct)} %"),
+        (word("daily_loss", language), f"{cents(run.daily_loss_max)} %", f"{plain(settings.daily_loss_pct_max)} %"),
+        (word("leverage_marked", language), f"{cents(run.leverage_max)} x", f"{plain(settings.leverage_max)} x"),
+    ]
+    for code in DenialCode:
+        if code in run.limits:
+            limit = run.limits[code]
+            sign = ">=" if code in FLOORS else "<="
+            rows.append((code.value, short(limit.value), f"{sign} {short(limit.limit)}"))
+    head = f"  {pad('', 36)}{pad(word('reached', language), 16, right=True)}  {word('limit', language)}"
+    lines = [f"{word('limits', language)}:", head]
+    lines += [f"  {pad(name, 36)}{value.rjust(16)}  {limit}" for name, value, limit in rows]
+    missing = [code.value for code in DenialCode if code not in run.limits]
+    lines.append(f"  {word('not_reached', language)}: {len(missing)}")
+    return lines
+
+
+def _assumptions(run: Run, language: Language) -> list[str]:
+    settings = run.settings
+    share = Decimal(100) * run.marked_at_last / run.equity_points if run.equity_points else ZERO
+    gaps = sum(funding_gaps(market) for market in run.markets.values())
+    fees = f"{plain(settings.fee_maker_swap_pct)} % / {plain(settings.fee_taker_swap_pct)} %"
+    return [
+        f"{word('assumptions', language)}:",
+        f"  {word('fill_rule', language)}",
+        f"  {word('slippage_rule', language)}: {plain(settings.slippage_bps)} bps",
+        f"  {word('fee_tier', language)}: {fees}",
+        f"  {word('substituted', language)}: {share:.2f} %; {word('funding_gaps', language)}: {gaps}",
+        f"  {word('origin', language)}: {', '.join(sorted(run.origins)) or word('none', language)}",
+    ]
+
+
+def _proof(proof: Report | None, language: Language) -> list[str]:
+    if proof is None:
+        return [f"{word('proof', language)}: {word('not_proven', language)}"]
+    digest = "".join(value[:4] for _, value in sorted(proof.digests.items()))
+    count = 0 if proof.proven else 1
+    line = (
+        f"{word('proof', language)}: {proof.steps:,} {word('recomputed', language)}, "
+        f"{sum(proof.outputs.values()):,} {word('outputs', language)}, {word('digest', language)} {digest or '-'}, "
+        f"{count} {word('differences', language)}"
+    )
+    return [line] if proof.difference is None else [line, proof.difference.detail]
+
+
+def _extremes(run: Run, best: str, worst: str) -> list[tuple[TradeClosed, str]]:
+    measured = [(trade.r_multiple, trade) for trade in run.trades if trade.r_multiple is not None]
+    ranked = [trade for _, trade in sorted(measured, key=lambda pair: pair[0])]
+    if not ranked:
+        return []
+    return [(ranked[-1], best), (ranked[0], worst)]
+
+
+def _trade(run: Run, trade: TradeClosed, title: str, language: Language) -> list[str]:
+    held = f"{trade.holding_s // 3600}h{trade.holding_s % 3600 // 60:02d}"
+    excursion = trade.excursion_last
+    mae_mfe = (
+        f", MAE {signed(-excursion.mae_r)} R, MFE {signed(excursion.mfe_r)} R"
+        if excursion and excursion.mae_r is not None and excursion.mfe_r is not None
+        else ""
+    )
+    return [
+        f"{title}: {trade.instrument_id} {trade.position_side.value} {trade.strategy}, "
+        f"{moment(trade.ts_opened)} .. {moment(trade.ts_closed)} UTC ({word('held', language)} {held})",
+        f"  {word('why', language)}: {run.rationale.get(trade.plan_id, '-')}",
+        f"  {word('entered', language)} {short(trade.entered_quantity)} @ {_price(trade.avg_entry_price)}, "
+        f"{word('stopped', language)} {_price(trade.first_stop_price)}, "
+        f"{word('left', language)} @ {_price(trade.avg_exit_price)} ({trade.exit_reason.value})",
+        f"  R {signed(trade.r_multiple or ZERO)}, {word('net', language)} {signed(trade.net_pnl)} USDT = "
+        f"{word('gross', language)} {signed(trade.gross_pnl)}, {word('fees', language)} {signed(-trade.fees)}, "
+        f"{word('funding', language)} {signed(trade.funding)}{mae_mfe}",
+        f"  /audit/{run.trade_events[trade.trade_id]}",
+    ]
+
+
+# -- words ----------------------------------------------------------------------------------------------------------
+
+
+def moment(ts: int) -> str:
+    """Write a moment to the minute, UTC."""
+    return datetime.fromtimestamp(ts / SECOND, UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def tally(counter: Counter[str]) -> str:
+    """Write counts by name, most frequent first."""
+    return ", ".join(
+        f"{name} {count:,}" for name, count in sorted(counter.items(), key=lambda item: (-item[1], item[0]))
+    )
+
+
+def cents(value: Decimal) -> str:
+    """Write an amount to two places."""
+    return f"{value.quantize(CENT):,}"
+
+
+def signed(value: Decimal) -> str:
+    """Write an amount to two places with its sign."""
+    return f"{value.quantize(CENT):+,}"
+
+
+def short(value: Decimal) -> str:
+    """Write a number with at most four places and no trailing zeros."""
+    return (
+        plain(value.quantize(Decimal("0.0001")))
+        if value == value.to_integral_value() or abs(value) < 10**6
+        else cents(value)
+    )
+
+
+def _price(value: Decimal | None) -> str:
+    return "-" if value is None else plain(value.quantize(Decimal("0.0001")))
+
+
+def pad(text: str, width: int, *, right: bool = False) -> str:
+    """Pad to a width in terminal columns: a Chinese character takes two."""
+    columns = sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
+    fill = " " * max(0, width - columns)
+    return fill + text if right else text + fill

@@ -1,0 +1,17 @@
+"""The ten stages of the trader, in the one order in which a message meets them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streams.core import account, bars, execution, features, planner, quality, regime, risk, signals, venue
+from streams.core.stage import Stage
+
+CODE_VERSION = "0.1.0"
+"""Stamped on every output and claim. Change it with any change of what a stage decides."""
+
+
+def stages() -> tuple[Stage[Any], ...]:
+    """Return the stages of a paper shard: quality > bars > features > ... > venue > account."""
+    modules = (quality, bars, features, signals, regime, planner, risk, execution, venue, account)
+    return tuple(module.STAGE for module in modules)
