@@ -3,5 +3,14 @@
 from __future__ import annotations
 
 from tests.kafka_fixture import kafka_broker, kafka_url
+from tests.postgres_fixture import database, empty_database, migrated_template, postgres, shared_data
 
-__all__ = ["kafka_broker", "kafka_url"]
+__all__ = [
+    "database",
+    "empty_database",
+    "kafka_broker",
+    "kafka_url",
+    "migrated_template",
+    "postgres",
+    "shared_data",
+]

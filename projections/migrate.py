@@ -1,0 +1,49 @@
+"""Bring a database schema up to the newest migration and let readers in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from psycopg import Connection, sql
+from sqlalchemy import create_engine
+from sqlalchemy.pool import StaticPool
+
+from projections.access import grant_read
+from projections.connect import connect
+from projections.positions import lock
+from projections.tables import SCHEMA
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def migrate(dsn: str, schema: str = SCHEMA, *, revision: str = "head") -> None:
+    """Create ``schema`` if needed, run the migrations it lacks, and grant the read role its SELECT. Repeatable.
+
+    Raises ProjectorRunning while another migration of the same schema is at work.
+    """
+    with connect(dsn, schema) as connection:
+        lock(connection, schema, purpose="migration", wait_s=60)
+        connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
+        _upgrade(dsn, schema, revision)
+        grant_read(connection, schema)
+
+
+def _upgrade(dsn: str, schema: str, revision: str) -> None:
+    engine = create_engine("postgresql+psycopg://", creator=lambda: _transactional(dsn, schema), poolclass=StaticPool)
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    try:
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            config.attributes["schema"] = schema
+            command.upgrade(config, revision)
+    finally:
+        engine.dispose()
+
+
+def _transactional(dsn: str, schema: str) -> Connection:
+    connection = connect(dsn, schema)
+    connection.autocommit = False
+    return connection
