@@ -106,7 +106,11 @@ class Excursion:
 
 @dataclass(frozen=True, slots=True)
 class Shortfall:
-    """Implementation shortfall of a trade, in quote currency, positive = cost (Perold; domain section 7)."""
+    """Implementation shortfall of a trade, in quote currency, positive = cost (Perold; domain section 7).
+
+    ``funding`` alone is positive when received: ``total`` is all the other parts less it. ``spread_observed``: False
+    where no quote was known, so that spread is zero and inside the impact.
+    """
 
     decision: Money
     delay: Money
