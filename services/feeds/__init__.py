@@ -7,6 +7,7 @@ from services.feeds.default import SHARED_DATA_VARIABLE, default_feed, shared_da
 from services.feeds.feed import PRODUCER, WARMUP, Feed, FeedSummary, open_feed
 from services.feeds.instruments import load_instruments, shipped_instruments
 from services.feeds.model import FeedError, FileCount, Tick
+from services.feeds.synthetic import synthetic_feed
 
 __all__ = [
     "PRODUCER",
@@ -22,4 +23,5 @@ __all__ = [
     "open_feed",
     "shared_data_dir",
     "shipped_instruments",
+    "synthetic_feed",
 ]

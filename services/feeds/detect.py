@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import islice
 from pathlib import Path
 
 from services.feeds.bars import BAR_HEADER, FUNDING_HEADER, MARK_HEADER, BarFile, FileShape
+from services.feeds.binance_raw import BinanceRecording
 from services.feeds.lines import read_text
 from services.feeds.model import FeedError, Source
-from services.feeds.numbers import interval_us
+from services.feeds.numbers import interval_us, microseconds
+from services.feeds.okx_raw import OkxRecording
+from services.feeds.raw import RawRecording
 
 KNOWN_FORMATS = """\
   <INSTRUMENT>_<interval>_<range>.csv[.gz]           bars: ts_ms,open,high,low,close,volume_base
   <INSTRUMENT>_mark_<interval>_<range>.csv[.gz]      mark bars: ts_ms,open,high,low,close
-  <INSTRUMENT>_funding_<interval>_<range>.csv[.gz]   settled funding: ts_ms,funding_rate"""
+  <INSTRUMENT>_funding_<interval>_<range>.csv[.gz]   settled funding: ts_ms,funding_rate
+  raw OKX WebSocket lines[.gz]                       {"arg":...}, <local time> {...}, {"t":"recv","data":"{...}"}
+  raw Binance WebSocket lines[.gz]                   <local time> {"stream":...,"data":{...}}"""
 """Shown where a file is not recognised."""
 
 _BAR_NAME = re.compile(
@@ -30,6 +36,21 @@ def split_symbol(symbol: str) -> tuple[str, str]:
         if symbol.endswith(quote) and len(symbol) > len(quote):
             return symbol[: -len(quote)], quote
     raise FeedError(f"{symbol}: no known quote currency at its end ({', '.join(_QUOTES)})")
+
+
+def open_sources(paths: Iterable[Path]) -> list[Source]:
+    """Return the sources of these files in the order of their names; files of one raw stream become one source."""
+    result: list[Source] = []
+    streams: dict[str, RawRecording] = {}
+    opened = [open_source(path) for path in sorted(set(paths), key=lambda path: (path.name, str(path)))]
+    for source in sorted(opened, key=lambda source: source.first_stamp if isinstance(source, RawRecording) else 0):
+        if isinstance(source, RawRecording) and source.key in streams:
+            streams[source.key].joined(source)
+            continue
+        if isinstance(source, RawRecording):
+            streams[source.key] = source
+        result.append(source)
+    return result
 
 
 def open_source(path: Path) -> Source:
@@ -66,4 +87,47 @@ def _instrument(name: str, perp: bool) -> tuple[str, str]:
     return f"{base}-{quote}-SWAP" if perp else f"{base}-{quote}", "BINANCE"
 
 
-_DETECTORS: tuple[Callable[[Path, str], Source | None], ...] = (_bar_file,)
+_OKX_LINE = re.compile(r'(?:\d{10,19} )?\{\s*"(?:t|arg|event|op|action)"')
+_BINANCE_LINE = re.compile(r'\d{13,19} \{"(?:stream|lastUpdateId)"')
+
+
+def _okx_recording(path: Path, first: str) -> Source | None:
+    if _OKX_LINE.match(first) is None:
+        return None
+    if '"t":"http"' in first:
+        raise FeedError(f"{path.name}: recorded REST replies, not market data; pass it with --instruments")
+    return OkxRecording(path, "OKX", "raw OKX lines", f"okx|{path.name}", 0)
+
+
+def _binance_recording(path: Path, first: str) -> Source | None:
+    """Tell the product from a message: coin-margined symbols end in _PERP, futures messages carry T, spot trades M."""
+    if _BINANCE_LINE.match(first) is None:
+        return None
+    for line in islice(read_text(path), 1000):
+        match = _BINANCE_STREAM.search(line)
+        if match is not None:
+            symbol, spot = match["symbol"], _is_spot(match["stream"], line)
+            stamp = microseconds(first.split(" ", 1)[0], "local time")
+            return BinanceRecording(path, symbol, _binance_instrument(symbol, spot), spot=spot, first_stamp=stamp)
+    raise FeedError(f"{path.name}: no stream with a symbol in its first 1000 lines")
+
+
+_BINANCE_STREAM = re.compile(r'"stream":"(?P<stream>[^"]+)".*?"s":"(?P<symbol>[A-Z0-9_]+)"')
+
+
+def _is_spot(stream: str, line: str) -> bool:
+    if "@trade" in stream:
+        return '"M":' in line
+    return '"T":' not in line
+
+
+def _binance_instrument(symbol: str, spot: bool) -> str:
+    base, quote = split_symbol(symbol.removesuffix("_PERP"))
+    return f"{base}-{quote}" if spot else f"{base}-{quote}-SWAP"
+
+
+_DETECTORS: tuple[Callable[[Path, str], Source | None], ...] = (
+    _bar_file,
+    _okx_recording,
+    _binance_recording,
+)

@@ -25,7 +25,8 @@ from schemas.events.market import (
     VenueBar,
 )
 from schemas.ids import derive_id
-from services.feeds.detect import open_source
+from schemas.values import SECOND
+from services.feeds.detect import open_sources
 from services.feeds.instruments import load_instruments, shipped_instruments
 from services.feeds.model import TRADES_CADENCE, Declared, FeedError, FileCount, Item, Run, Source, Tick, make_envelope
 
@@ -35,13 +36,16 @@ PRODUCER = "tapeline/0.1.0"
 WARMUP = timedelta(days=3)
 """History before the first decision on bars: 200 bars of 15 minutes and what the regime needs. Source: section 9."""
 
+RAW_MARK_CADENCE = 10 * SECOND
+"""Cadence declared for mark and index prices of a raw recording. Source: OKX v5: pushed at least every 10 s."""
+
 _CHANNELS: dict[type[Event], tuple[Channel, int | None]] = {
     Trade: (Channel.TRADES, TRADES_CADENCE),
     Quote: (Channel.QUOTES, None),
     BookTop: (Channel.BOOK, None),
     VenueBar: (Channel.BARS, None),
-    MarkPrice: (Channel.MARK, None),
-    IndexPrice: (Channel.INDEX, None),
+    MarkPrice: (Channel.MARK, RAW_MARK_CADENCE),
+    IndexPrice: (Channel.INDEX, RAW_MARK_CADENCE),
     FundingRate: (Channel.FUNDING, None),
     FundingSettled: (Channel.FUNDING, None),
 }
@@ -309,7 +313,7 @@ def open_feed(
     if instruments_file is not None:
         known.update(load_instruments(instruments_file))
     run = Run(known, producer)
-    sources = [open_source(path) for path in sorted(set(paths), key=lambda path: (path.name, str(path)))]
+    sources = open_sources(paths)
     for source in sources:
         for entry in source.declared if _wanted(source, instruments) else ():
             run.instrument(entry.instrument_id, source.name)

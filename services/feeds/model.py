@@ -103,12 +103,16 @@ class Source(Protocol):
     ``primary``: bars, trades, quotes or books; marks and funding only accompany them and are clipped to their period.
     """
 
-    name: str
     venue: str
     origin: FeedOrigin
     primary: bool
     declared: Sequence[Declared]
     counts: list[FileCount]
+
+    @property
+    def name(self) -> str:
+        """The name of the file, or of the files."""
+        ...
 
     def first_open(self) -> int | None:
         """Return the open time of the first bar; None where the source holds no bars."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from schemas.events.common import MarginMode
 from schemas.events.market import InstrumentDefined, InstrumentKind, InstrumentState, MarginTier
 from schemas.values import Price, Quantity, Rate, Ratio
-from services.feeds.instruments.okx import load_instruments
+from services.feeds.instruments.okx import INVERSE_NOTE, load_instruments
 from services.feeds.numbers import positive
 
 __all__ = ["TABLE_FILE", "load_instruments", "shipped_instruments"]
@@ -25,7 +26,12 @@ def _table() -> tuple[InstrumentDefined, ...]:
     tiers = {name: _tiers(modes) for name, modes in table["tiers"].items()}
     swaps = [_defined(row, InstrumentKind.SWAP, tiers[row["tiers"]], table["source"]) for row in table["swaps"]]
     spots = [_defined(row, InstrumentKind.SPOT, (), table["source"]) for row in table["spots"]]
-    return (*swaps, *spots)
+    source = table["source"] + INVERSE_NOTE
+    inverse = [
+        replace(_defined(row, InstrumentKind.SWAP, (), source), state=InstrumentState.SUSPEND)
+        for row in table["inverse"]
+    ]
+    return (*swaps, *spots, *inverse)
 
 
 def shipped_instruments() -> dict[str, InstrumentDefined]:

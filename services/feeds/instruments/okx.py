@@ -16,6 +16,9 @@ from schemas.values import Price, Quantity, Rate, Ratio
 from services.feeds.model import BadLine, FeedError
 from services.feeds.numbers import number, positive
 
+INVERSE_NOTE = "; inverse contract, market data only: contract value in quote currency"
+"""Ends the source of an inverse swap; its state is SUSPEND, so that nothing trades it."""
+
 _STATES = {
     "live": InstrumentState.LIVE,
     "suspend": InstrumentState.SUSPEND,
@@ -66,7 +69,6 @@ def parse_instrument(row: dict[str, Any], source: str) -> InstrumentDefined:
     swap = row["instType"] == "SWAP"
     inverse = swap and row.get("ctType") == "inverse"
     base, quote = str(row["instId"]).split("-")[:2]
-    suffix = "; inverse contract, market data only: contract value in quote currency" if inverse else ""
     return InstrumentDefined(
         instrument_id=row["instId"],
         kind=InstrumentKind.SWAP if swap else InstrumentKind.SPOT,
@@ -81,7 +83,7 @@ def parse_instrument(row: dict[str, Any], source: str) -> InstrumentDefined:
         limit_quantity_max=Quantity(positive(row["maxLmtSz"], "maxLmtSz", "Quantity")),
         state=InstrumentState.SUSPEND if inverse else _STATES.get(row["state"], InstrumentState.SUSPEND),
         tiers=(),
-        source=source + suffix,
+        source=source + (INVERSE_NOTE if inverse else ""),
     )
 
 

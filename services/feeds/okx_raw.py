@@ -1,0 +1,261 @@
+"""Import raw lines of OKX's public WebSocket: trades, books, tickers, mark and index prices, funding, candles.
+
+A line is the message itself, ``<local time> <message>``, or cryptofeed's wrapper ``{"t": "recv", "ts": ..., "data":
+"<message>"}``. Sizes of contracts become base currency. A book is checked by its checksum where one is given and by its
+sequence numbers where they are; once it is wrong it is lost until the next snapshot.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from schemas.envelope import Event
+from schemas.events.common import Side
+from schemas.events.market import (
+    Channel,
+    FeedState,
+    FundingRate,
+    FundingSettled,
+    IndexPrice,
+    InstrumentDefined,
+    InstrumentKind,
+    MarkPrice,
+    Quote,
+    Trade,
+    VenueBar,
+)
+from schemas.values import Micros, Price, Quantity, Rate
+from services.feeds.book import DEPTH, Book, book_top
+from services.feeds.instruments.okx import base_quantity
+from services.feeds.model import (
+    RANK_BAR,
+    RANK_CONTEXT,
+    RANK_INDEX,
+    RANK_MARK,
+    RANK_SETTLED,
+    RANK_TICK,
+    BadLine,
+    FileCount,
+    Parsed,
+    Run,
+)
+from services.feeds.numbers import interval_us, microseconds, milliseconds, number, positive
+from services.feeds.raw import PREFIXED, RawRecording, feed_status
+
+SIDES = {"buy": Side.BUY, "sell": Side.SELL}
+_BOOKS = ("books", "books-l2-tbt", "books50-l2-tbt")
+
+
+class OkxRecording(RawRecording):
+    """A source of raw OKX lines."""
+
+    def parser(self, run: Run) -> OkxParser:
+        """Return a fresh parser."""
+        return OkxParser(run, self.name)
+
+
+@dataclass(slots=True)
+class _OpenBook:
+    """A book and how far its sequence has come. ``synced``: no gap and no wrong checksum since the last snapshot."""
+
+    book: Book
+    seq_id: int | None = None
+    synced: bool = False
+    lost: bool = False
+
+
+class OkxParser:
+    """Turns OKX messages into ticks."""
+
+    def __init__(self, run: Run, source: str) -> None:
+        self._run = run
+        self._source = source
+        self._books: dict[str, _OpenBook] = {}
+        self._settled: dict[str, int] = {}
+        self._handlers: dict[str, Callable[[dict[str, Any], str, int], list[Parsed]]] = {
+            "trades": self._trade,
+            "trades-all": self._trade,
+            "tickers": self._ticker,
+            "bbo-tbt": self._best,
+            "books5": self._five,
+            "mark-price": self._mark,
+            "index-tickers": self._index,
+            "funding-rate": self._funding,
+        }
+
+    def parse(self, line: str, count: FileCount) -> Sequence[Parsed]:
+        """Return the ticks of one line; a line without any is counted with its reason."""
+        ts_ingest, message = self._unwrap(line)
+        if "arg" not in message or "data" not in message:
+            count.skip(f"message without data ({message.get('event') or message.get('t') or message.get('op') or '?'})")
+            return ()
+        channel, instrument_id = message["arg"]["channel"], message["arg"].get("instId", "")
+        found: list[Parsed] = []
+        for row in message["data"]:
+            if channel in _BOOKS:
+                found += self._levels(row, instrument_id, ts_ingest, message.get("action") == "snapshot")
+            elif channel.startswith("candle"):
+                found += self._candle(row, instrument_id, ts_ingest, channel.removeprefix("candle"))
+            elif channel in self._handlers:
+                found += self._handlers[channel](row, instrument_id, ts_ingest)
+            else:
+                count.skip(f"channel {channel}")
+                return ()
+        if not found:
+            count.skip(f"channel {channel}: nothing new")
+        return found
+
+    def _unwrap(self, line: str) -> tuple[int, dict[str, Any]]:
+        """Return the local receive time in microseconds (0 where none is recorded) and the venue's message."""
+        prefixed = PREFIXED.fullmatch(line)
+        if prefixed is not None:
+            return microseconds(prefixed[1], "local time"), _object(prefixed[2])
+        entry = _object(line)
+        if entry.get("t") != "recv":
+            return 0, entry
+        return int(Decimal(str(entry["ts"])) * 1_000_000), _object(entry["data"])
+
+    def _known(self, instrument_id: str) -> InstrumentDefined:
+        return self._run.instrument(instrument_id, self._source)
+
+    def _trade(self, row: dict[str, Any], instrument_id: str, ts_ingest: int) -> list[Parsed]:
+        price = positive(row["px"], "px", "Price")
+        size = base_quantity(self._known(instrument_id), positive(row["sz"], "sz", "Quantity"), price)
+        trade = Trade(instrument_id, row["tradeId"], SIDES[row["side"]], Price(price), size)
+        return [_tick(row, ts_ingest, RANK_TICK, instrument_id, row["tradeId"], trade)]
+
+    def _ticker(self, row: dict[str, Any], instrument_id: str, ts_ingest: int) -> list[Parsed]:
+        if not (row["bidPx"] and row["askPx"]):
+            return []
+        return self._quote(row, instrument_id, ts_ingest, (row["bidPx"], row["bidSz"]), (row["askPx"], row["askSz"]))
+
+    def _best(self, row: dict[str, Any], instrument_id: str, ts_ingest: int) -> list[Parsed]:
+        if not (row["bids"] and row["asks"]):
+            return []
+        return self._quote(row, instrument_id, ts_ingest, row["bids"][0], row["asks"][0])
+
+    def _quote(
+        self, row: dict[str, Any], instrument_id: str, ts_ingest: int, bid: Sequence[str], ask: Sequence[str]
+    ) -> list[Parsed]:
+        instrument = self._known(instrument_id)
+        bid_price, ask_price = positive(bid[0], "bid", "Price"), positive(ask[0], "ask", "Price")
+        quote = Quote(
+            instrument_id,
+            Price(bid_price),
+            base_quantity(instrument, number(bid[1], "bid size", "Quantity"), bid_price),
+            Price(ask_price),
+            base_quantity(instrument, number(ask[1], "ask size", "Quantity"), ask_price),
+        )
+        identity = f"{row['ts']}|{row.get('seqId', '')}|{bid[0]}|{bid[1]}|{ask[0]}|{ask[1]}"
+        return [_tick(row, ts_ingest, RANK_TICK, instrument_id, identity, quote)]
+
+    def _five(self, row: dict[str, Any], instrument_id: str, ts_ingest: int) -> list[Parsed]:
+        seq_id = row.get("seqId")
+        top = book_top(self._known(instrument_id), row["bids"][:DEPTH], row["asks"][:DEPTH], seq_id=seq_id)
+        return [_tick(row, ts_ingest, RANK_TICK, instrument_id, f"{row['ts']}|{seq_id}", top)]
+
+    def _mark(self, row: dict[str, Any], instrument_id: str, ts_ingest: int) -> list[Parsed]:
+        self._known(instrument_id)
+        mark = MarkPrice(instrument_id, Price(positive(row["markPx"], "markPx", "Price")))
+        return [_tick(row, ts_ingest, RANK_MARK, instrument_id, row["ts"], mark)]
+
+    def _index(self, row: dict[str, Any], instrument_id: str, ts_ingest: int) -> list[Parsed]:
+        self._known(instrument_id)
+        index = IndexPrice(instrument_id, Price(positive(row["idxPx"], "idxPx", "Price")))
+        return [_tick(row, ts_ingest, RANK_INDEX, instrument_id, row["ts"], index)]
+
+    def _funding(self, row: dict[str, Any], instrument_id: str, ts_ingest: int) -> list[Parsed]:
+        """Return the forecast and, once per settlement, the settled rate. Source: OKX v5, funding rate channel."""
+        self._known(instrument_id)
+        due = milliseconds(row["fundingTime"], "fundingTime")
+        after = milliseconds(row["nextFundingTime"], "nextFundingTime") if row.get("nextFundingTime") else None
+        rate = number(row["fundingRate"], "fundingRate", "Rate")
+        forecast = FundingRate(instrument_id, Rate(rate), Micros(due), None if after is None else Micros(after))
+        stamped = row if row.get("ts") else {"ts": row["fundingTime"]}
+        found = [_tick(stamped, ts_ingest, RANK_CONTEXT, instrument_id, f"{stamped['ts']}|{due}", forecast)]
+        if row.get("settState") == "settled" and row.get("settFundingRate") and row.get("prevFundingTime"):
+            last = milliseconds(row["prevFundingTime"], "prevFundingTime")
+            if self._settled.get(instrument_id) != last:
+                self._settled[instrument_id] = last
+                settled_rate = Rate(number(row["settFundingRate"], "settFundingRate", "Rate"))
+                settled = FundingSettled(instrument_id, settled_rate, Micros(last), Micros(due))
+                found.insert(0, _tick(stamped, ts_ingest, RANK_SETTLED, instrument_id, str(last), settled))
+        return found
+
+    def _candle(self, row: Sequence[str], instrument_id: str, ts_ingest: int, interval: str) -> list[Parsed]:
+        """Return a closed bar. Source: OKX v5: field 8 is ``confirm``; base volume is field 6 for swaps, 5 for spot."""
+        if row[8] != "1":
+            return []
+        length, opened = interval_us(interval), milliseconds(row[0], "ts")
+        o, h, lo, c = (positive(text, name, "Price") for text, name in zip(row[1:5], ("o", "h", "l", "c"), strict=True))
+        if not (lo <= o <= h and lo <= c <= h):
+            raise BadLine(f"open {o}, high {h}, low {lo}, close {c} are not a bar")
+        volume = row[5] if self._known(instrument_id).kind is InstrumentKind.SPOT else row[6]
+        timeframe = interval.lower() if interval[-1] in "HDW" else interval
+        volume_base = Quantity(number(volume, "volume", "Quantity"))
+        bar = VenueBar(instrument_id, timeframe, Micros(opened), Price(o), Price(h), Price(lo), Price(c), volume_base)
+        closed, rank = opened + length, RANK_BAR + length // 1_000_000
+        return [Parsed(closed, ts_ingest or closed, rank, instrument_id, f"{timeframe}|{opened}", bar)]
+
+    def _levels(self, row: dict[str, Any], instrument_id: str, ts_ingest: int, snapshot: bool) -> list[Parsed]:
+        held = self._books.get(instrument_id)
+        if held is None:
+            held = self._books[instrument_id] = _OpenBook(Book(self._known(instrument_id)))
+        found: list[Parsed] = []
+        ts, problem = milliseconds(row["ts"], "ts"), None
+        if snapshot:
+            held.book.load(row["bids"], row["asks"])
+        elif not held.synced:
+            return []
+        else:
+            problem = _gap(held.seq_id, row.get("prevSeqId"))
+            if problem is None:
+                held.book.apply(row["bids"], row["asks"])
+        held.seq_id = row.get("seqId", held.seq_id)
+        problem = problem or _wrong_checksum(held.book, row.get("checksum", 0))
+        held.synced = problem is None
+        if problem is not None:
+            held.lost = True
+            return [feed_status(instrument_id, Channel.BOOK, FeedState.LOST, self._source, ts, problem)]
+        if held.lost:
+            held.lost = False
+            detail = f"snapshot at {row['ts']}"
+            found.append(feed_status(instrument_id, Channel.BOOK, FeedState.RESYNCED, self._source, ts, detail))
+        top = held.book.changed_top(row.get("seqId"))
+        if top is not None:
+            identity = f"{row['ts']}|{row.get('seqId', '')}|{row.get('checksum', '')}"
+            found.append(_tick(row, ts_ingest, RANK_TICK, instrument_id, identity, top))
+        return found
+
+
+def _object(text: Any) -> dict[str, Any]:
+    """Return the JSON object a text holds; OKX's heartbeat ``pong`` counts as an empty one. Raises ValueError."""
+    if text == "pong":
+        return {"event": "pong"}
+    found = json.loads(text, parse_float=Decimal)
+    if not isinstance(found, dict):
+        raise BadLine("not a JSON object")
+    return found
+
+
+def _tick(row: dict[str, Any], ts_ingest: int, rank: int, instrument_id: str, identity: str, event: Event) -> Parsed:
+    ts = milliseconds(row["ts"], "ts")
+    return Parsed(ts, ts_ingest or ts, rank, instrument_id, identity, event)
+
+
+def _gap(seq_id: int | None, prev_seq_id: int | None) -> str | None:
+    """Return what is wrong with the chain. Source: OKX v5: an update applies iff its prevSeqId is the last seqId."""
+    if prev_seq_id is None or seq_id is None or prev_seq_id == seq_id:
+        return None
+    return f"sequence gap: prevSeqId {prev_seq_id} after seqId {seq_id}"
+
+
+def _wrong_checksum(book: Book, given: int) -> str | None:
+    """Return what is wrong with the checksum; 0 means the venue gave none (since 2026)."""
+    if given == 0 or (own := book.checksum()) == given:
+        return None
+    return f"checksum {given}, the book has {own}"
