@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
 
+from schemas.events.market import Channel
 from services.feeds.bars import BAR_HEADER, FUNDING_HEADER, MARK_HEADER, BarFile, FileShape
 from services.feeds.binance_raw import BinanceRecording
 from services.feeds.lines import read_text
@@ -14,11 +15,26 @@ from services.feeds.model import FeedError, Source
 from services.feeds.numbers import interval_us, microseconds
 from services.feeds.okx_raw import OkxRecording
 from services.feeds.raw import RawRecording
+from services.feeds.trades_csv import (
+    BARE_ROW,
+    TARDIS_QUOTES,
+    TARDIS_TRADES,
+    CsvFile,
+    bare_trades,
+    okx_columns,
+    okx_trades,
+    tardis_quotes,
+    tardis_trades,
+    tardis_venue,
+)
 
 KNOWN_FORMATS = """\
   <INSTRUMENT>_<interval>_<range>.csv[.gz]           bars: ts_ms,open,high,low,close,volume_base
   <INSTRUMENT>_mark_<interval>_<range>.csv[.gz]      mark bars: ts_ms,open,high,low,close
   <INSTRUMENT>_funding_<interval>_<range>.csv[.gz]   settled funding: ts_ms,funding_rate
+  OKX's published trades .csv[.gz|.zip]              instrument_name,trade_id,side,price,size,created_time[,source]
+  Tardis trades or quotes .csv[.gz]                  exchange,symbol,timestamp,local_timestamp,...
+  <SYMBOL>_trades_*.csv[.gz]                         unix_s,price,size,side, no header
   raw OKX WebSocket lines[.gz]                       {"arg":...}, <local time> {...}, {"t":"recv","data":"{...}"}
   raw Binance WebSocket lines[.gz]                   <local time> {"stream":...,"data":{...}}"""
 """Shown where a file is not recognised."""
@@ -126,8 +142,72 @@ def _binance_instrument(symbol: str, spot: bool) -> str:
     return f"{base}-{quote}" if spot else f"{base}-{quote}-SWAP"
 
 
+_OKX_DAILY = re.compile(r"([A-Z0-9]+-[A-Z0-9]+(?:-SWAP)?)-trades-")
+
+
+def _okx_trades(path: Path, first: str) -> Source | None:
+    columns = okx_columns(first)
+    if columns is None:
+        return None
+    named = _OKX_DAILY.match(path.name)
+    if named is None and "instrument_name" not in columns:
+        raise FeedError(f"{path.name}: neither a column instrument_name nor a name <INSTRUMENT>-trades-<date>")
+    return CsvFile(
+        path,
+        venue="OKX",
+        format_name="OKX trades csv",
+        header=1,
+        instrument_id="" if "instrument_name" in columns or named is None else named[1],
+        channel=Channel.TRADES,
+        parser=okx_trades(columns),
+    )
+
+
+def _tardis(path: Path, first: str) -> Source | None:
+    if first not in (TARDIS_TRADES, TARDIS_QUOTES):
+        return None
+    row = next(islice(read_text(path), 1, 2), "").split(",")
+    if len(row) != 8:
+        raise FeedError(f"{path.name}: line 2: {len(row)} fields instead of 8")
+    trades = first == TARDIS_TRADES
+    return CsvFile(
+        path,
+        venue=tardis_venue(row[0]),
+        format_name="Tardis csv",
+        header=1,
+        instrument_id=_tardis_instrument(row[0], row[1]),
+        channel=Channel.TRADES if trades else Channel.QUOTES,
+        parser=tardis_trades if trades else tardis_quotes,
+    )
+
+
+def _tardis_instrument(exchange: str, symbol: str) -> str:
+    if "-" in symbol:
+        return symbol
+    return _binance_instrument(symbol, spot="-" not in exchange)
+
+
+def _bare_trades(path: Path, first: str) -> Source | None:
+    symbol, found, _ = path.name.partition("_trades_")
+    if not found or BARE_ROW.fullmatch(first) is None:
+        return None
+    base, quote = split_symbol(symbol)
+    return CsvFile(
+        path,
+        venue="BINANCE",
+        format_name="bare trades csv",
+        header=0,
+        instrument_id=f"{base}-{quote}",
+        channel=Channel.TRADES,
+        parser=bare_trades,
+    )
+
+
 _DETECTORS: tuple[Callable[[Path, str], Source | None], ...] = (
     _bar_file,
+    _okx_trades,
+    _tardis,
+    _bare_trades,
     _okx_recording,
     _binance_recording,
 )
