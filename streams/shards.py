@@ -1,0 +1,167 @@
+"""The shards a worker has in hand: each a trader on a thread of its own, fed one batch at a time.
+
+The event loop stays free for the broker's heartbeats while a trader computes or waits for an acknowledgement. Any
+exception in a trader ends the process: Faust would acknowledge the message and go on, and a trader that has stopped
+must not be asked again (kernel, section 3).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Collection
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Event
+
+from schemas.topics import INPUTS
+from streams.log.base import EventLog, LogError
+from streams.trader import Trader
+from streams.transports.batching import Batch, Fail
+
+REVOKE_WAIT_S = 25.0
+"""How long a revoked shard may take to finish the batch in flight."""
+SETTINGS_POLL_S = 0.1
+
+logger = logging.getLogger("tapeline.worker")
+
+
+class ShardLost(Exception):
+    """A shard cannot be given up in time: the batch in flight hangs."""
+
+
+class Shard:
+    """One shard in hand. ``submit`` runs work on the shard's thread, in order; its failure ends the process."""
+
+    def __init__(self, number: int, trader: Trader, fail: Fail) -> None:
+        self.number = number
+        self.trader = trader
+        self.live = False
+        self.moved_at = time.monotonic()
+        self._fail = fail
+        self._closing = Event()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"shard-{number}")
+        self._last: Future[object] | None = None
+
+    def submit(self, work: Callable[..., object], *arguments: object) -> Future[object]:
+        """Queue work on the shard's thread."""
+        future = self._thread.submit(work, *arguments)
+        future.add_done_callback(self._judge)
+        self._last = future
+        return future
+
+    def _judge(self, future: Future[object]) -> None:
+        if not future.cancelled() and (error := future.exception()) is not None:
+            self._fail(f"shard {self.number}", error)
+
+    async def idle(self) -> None:
+        """Wait until the work in flight is done; being cancelled does not cancel it."""
+        if self._last is not None:
+            await asyncio.wait([asyncio.wrap_future(self._last)])
+
+    @property
+    def busy(self) -> bool:
+        """Return whether work is in flight."""
+        return self._last is not None and not self._last.done()
+
+    def start(self) -> None:
+        """Claim and recover, once there are settings to start from. Runs on the shard's thread."""
+        began = time.monotonic()
+        while not self.trader.log.end_offset("settings", self.number):
+            if self._closing.wait(SETTINGS_POLL_S):
+                return
+        recovered = self.trader.start()
+        self.moved_at = time.monotonic()
+        self.live = True
+        logger.info(
+            "shard %d live at step %d: %d steps replayed, %d outputs published again, %.2f s",
+            self.number,
+            recovered.to_step,
+            recovered.to_step - recovered.from_step,
+            recovered.republished,
+            time.monotonic() - began,
+        )
+
+    def process(self, batch: Batch) -> None:
+        """Step through a batch. Runs on the shard's thread."""
+        self.trader.process(batch.topic, batch.records)
+        self.moved_at = time.monotonic()
+
+    async def close(self, *, finish: bool) -> None:
+        """Let the batch in flight end, leave a checkpoint if asked, and give the thread back. Raises ShardLost."""
+        self._closing.set()
+        if finish and self.live:
+            self.submit(self.trader.finish)
+        try:
+            await asyncio.wait_for(self.idle(), REVOKE_WAIT_S)
+        except TimeoutError as error:
+            raise ShardLost(f"shard {self.number}: the batch in flight did not end in {REVOKE_WAIT_S} s") from error
+        self.live = False
+        self._thread.shutdown(wait=False)
+
+
+class Shards:
+    """All shards of this worker. ``make_trader``: a new, unstarted trader for a shard number."""
+
+    def __init__(self, log: EventLog, make_trader: Callable[[int], Trader], fail: Fail) -> None:
+        self._log = log
+        self._make_trader = make_trader
+        self._fail = fail
+        self._shards: dict[int, Shard] = {}
+
+    async def assign(self, numbers: Collection[int]) -> None:
+        """Take shards: claim, recover, publish what is missing. Returns when all of them are live."""
+        fresh = [Shard(number, self._make_trader(number), self._fail) for number in sorted(numbers)]
+        self._shards.update({shard.number: shard for shard in fresh})
+        for shard in fresh:
+            shard.submit(shard.start)
+        for shard in fresh:
+            await shard.idle()
+
+    async def revoke(self, *, finish: bool = False) -> None:
+        """Give every shard up, batches in flight included. ``finish``: a clean stop, leaving checkpoints."""
+        held, self._shards = self._shards, {}
+        for shard in held.values():
+            try:
+                await shard.close(finish=finish)
+            except ShardLost as error:
+                self._fail(f"shard {shard.number}", error)
+
+    async def take(self, batch: Batch) -> None:
+        """Hand a batch to its shard as soon as the one before it is done. A shard no longer in hand ignores it."""
+        shard = self._shards.get(batch.partition)
+        if shard is not None and shard.live:
+            await shard.idle()
+            shard.submit(shard.process, batch)
+
+    def next_offset(self, topic: str, partition: int) -> int | None:
+        """Return where reading an input goes on; None while its shard is not live here."""
+        shard = self._shards.get(partition)
+        return shard.trader.position(topic) if shard is not None and shard.live else None
+
+    def heartbeat(self) -> None:
+        """Let idle traders commit inputs that caused nothing. Called from the watchdog's thread."""
+        for shard in list(self._shards.values()):
+            if shard.live and not shard.busy:
+                shard.submit(shard.trader.heartbeat)
+
+    def waiting(self) -> dict[int, float]:
+        """Return the live shards with inputs on the log that were not taken, and for how many seconds they stand."""
+        found = {}
+        for shard in list(self._shards.values()):
+            if shard.live and self._behind(shard):
+                found[shard.number] = time.monotonic() - shard.moved_at
+            else:
+                shard.moved_at = time.monotonic()
+        return found
+
+    def live(self) -> list[int]:
+        """Return the shards that are live."""
+        return [shard.number for shard in list(self._shards.values()) if shard.live]
+
+    def _behind(self, shard: Shard) -> bool:
+        try:
+            return any(self._log.end_offset(topic, shard.number) > shard.trader.position(topic) for topic in INPUTS)
+        except LogError as error:
+            logger.warning("shard %d: the log does not answer: %s", shard.number, error)
+            return False
