@@ -1,0 +1,183 @@
+"""What the planner remembers of settings, markets, scores and what holds it back; changed in place in ``evolve``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from schemas.envelope import Event, Message
+from schemas.events.account import PositionChanged
+from schemas.events.common import Quality, Regime
+from schemas.events.control import SettingsChanged
+from schemas.events.data import BarClosed, QualityChanged
+from schemas.events.intelligence import FeaturesComputed, RegimeClassified, SignalScored
+from schemas.events.market import Channel, FeedStatus, InstrumentDefined, MarkPrice, Quote, Trade
+from schemas.events.risk import StateCause, TradingStateChanged
+from schemas.settings import TradingSettings
+from schemas.values import SECOND
+
+MARK_AGE_MAX = 30 * SECOND
+"""Age limit of a mark whose feed declares no cadence: three of the 10 s at which OKX repeats an unchanged one."""
+QUOTE_AGE_MAX = 5 * SECOND
+_STALE_CADENCES = 3
+
+
+@dataclass(slots=True)
+class Score:
+    """One strategy's newest signal. ``of``: the features it was computed from."""
+
+    score: float
+    horizon_s: int
+    event_id: str
+    of: str
+
+
+@dataclass(slots=True)
+class Book:
+    """One instrument as the planner sees it.
+
+    ``undecided``: the event id of the newest live features of the decision timeframe until they are decided on.
+    ``features_id`` empty: none yet. Features and warming_up are those of the decision timeframe.
+    """
+
+    tick_size: Decimal | None = None
+    last_price: Decimal | None = None
+    last_ts: int = 0
+    mark_price: Decimal | None = None
+    mark_ts: int = 0
+    mark_age_max: int = MARK_AGE_MAX
+    bid_price: Decimal | None = None
+    ask_price: Decimal | None = None
+    quote_ts: int = 0
+    quality: Quality = Quality.GOOD
+    held: bool = False
+    features: dict[str, float] = field(default_factory=dict)
+    features_id: str = ""
+    warming_up: tuple[str, ...] = ()
+    undecided: str = ""
+    scores: dict[str, Score] = field(default_factory=dict)
+    regime: Regime = Regime.UNKNOWN
+    uncertainty: Decimal | None = None
+    regime_id: str = ""
+
+    def mark_is_fresh(self, now: int) -> bool:
+        """Return whether the newest mark is inside its age limit."""
+        return self.mark_price is not None and now - self.mark_ts <= self.mark_age_max
+
+
+@dataclass(slots=True)
+class PlannerState:
+    """Books by instrument, the settings in force (None before the first) and the causes that hold trading back."""
+
+    settings: TradingSettings | None = None
+    books: dict[str, Book] = field(default_factory=dict)
+    causes: tuple[StateCause, ...] = ()
+
+    def book(self, instrument_id: str) -> Book:
+        """Return the instrument's record, making it on first sight; only ``evolve`` may call this."""
+        found = self.books.get(instrument_id)
+        if found is None:
+            found = self.books[instrument_id] = Book()
+        return found
+
+
+def evolve(state: PlannerState, message: Message) -> PlannerState:
+    """Return the state after a message; the planner's own plans change nothing in it."""
+    handler = _HANDLERS.get(type(message.event))
+    if handler is not None:
+        handler(state, message.event, message)
+    return state
+
+
+def _trade(state: PlannerState, event: Trade, message: Message) -> None:
+    book = state.book(event.instrument_id)
+    book.last_price = event.last_price
+    book.last_ts = message.envelope.ts_event
+
+
+def _quote(state: PlannerState, event: Quote, message: Message) -> None:
+    book = state.book(event.instrument_id)
+    book.bid_price = event.bid_price
+    book.ask_price = event.ask_price
+    book.quote_ts = message.envelope.ts_event
+
+
+def _mark(state: PlannerState, event: MarkPrice, message: Message) -> None:
+    book = state.book(event.instrument_id)
+    book.mark_price = event.mark_price
+    book.mark_ts = message.envelope.ts_event
+
+
+def _bar(state: PlannerState, event: BarClosed, message: Message) -> None:
+    """A bar built from trades is older than the trade that closed it: the newer price stays."""
+    book = state.book(event.instrument_id)
+    if event.ts_close >= book.last_ts:
+        book.last_price, book.last_ts = event.close_price, event.ts_close
+
+
+def _feed_status(state: PlannerState, event: FeedStatus, message: Message) -> None:
+    if event.channel is Channel.MARK and event.cadence_us is not None:
+        state.book(event.instrument_id).mark_age_max = _STALE_CADENCES * event.cadence_us
+
+
+def _instrument(state: PlannerState, event: InstrumentDefined, message: Message) -> None:
+    state.book(event.instrument_id).tick_size = event.tick_size
+
+
+def _quality(state: PlannerState, event: QualityChanged, message: Message) -> None:
+    state.book(event.instrument_id).quality = event.quality
+
+
+def _position(state: PlannerState, event: PositionChanged, message: Message) -> None:
+    state.book(event.instrument_id).held = bool(event.quantity)
+
+
+def _trading_state(state: PlannerState, event: TradingStateChanged, message: Message) -> None:
+    state.causes = event.causes
+
+
+def _settings(state: PlannerState, event: SettingsChanged, message: Message) -> None:
+    state.settings = TradingSettings.from_values(event.values)
+
+
+def _features(state: PlannerState, event: FeaturesComputed, message: Message) -> None:
+    if state.settings is None or event.timeframe != state.settings.decision_timeframe:
+        return
+    book = state.book(event.instrument_id)
+    book.features = dict(event.features)
+    book.features_id = message.envelope.event_id
+    book.warming_up = event.warming_up
+    book.undecided = "" if event.backfill or event.warming_up else message.envelope.event_id
+
+
+def _signal(state: PlannerState, event: SignalScored, message: Message) -> None:
+    if state.settings is None or event.timeframe != state.settings.decision_timeframe:
+        return
+    score = Score(event.score, event.horizon_s, message.envelope.event_id, event.features_event_id)
+    state.book(event.instrument_id).scores[event.strategy] = score
+
+
+def _regime(state: PlannerState, event: RegimeClassified, message: Message) -> None:
+    if state.settings is None or event.timeframe != state.settings.regime_timeframe:
+        return
+    book = state.book(event.instrument_id)
+    book.regime, book.uncertainty, book.regime_id = event.regime, event.uncertainty, message.envelope.event_id
+
+
+_HANDLERS: dict[type[Event], Callable[[PlannerState, Any, Message], None]] = {
+    Trade: _trade,
+    Quote: _quote,
+    MarkPrice: _mark,
+    BarClosed: _bar,
+    FeedStatus: _feed_status,
+    InstrumentDefined: _instrument,
+    QualityChanged: _quality,
+    PositionChanged: _position,
+    TradingStateChanged: _trading_state,
+    SettingsChanged: _settings,
+    FeaturesComputed: _features,
+    SignalScored: _signal,
+    RegimeClassified: _regime,
+}
