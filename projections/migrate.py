@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from alembic import command
@@ -26,11 +27,23 @@ def migrate(dsn: str, schema: str = SCHEMA, *, revision: str = "head") -> None:
     with connect(dsn, schema) as connection:
         lock(connection, schema, purpose="migration", wait_s=60)
         connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
-        _upgrade(dsn, schema, revision)
+        run(dsn, schema, lambda config: command.upgrade(config, revision))
         grant_read(connection, schema)
 
 
-def _upgrade(dsn: str, schema: str, revision: str) -> None:
+def current(dsn: str, schema: str = SCHEMA) -> str | None:
+    """Return the revision ``schema`` is at; None before the first migration."""
+    with connect(dsn, schema) as connection:
+        table = sql.Identifier(schema, "alembic_version")
+        found = connection.execute("SELECT to_regclass(%s)", (table.as_string(connection),)).fetchone()
+        if found is None or found[0] is None:
+            return None
+        row = connection.execute(sql.SQL("SELECT version_num FROM {}").format(table)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def run(dsn: str, schema: str, act: Callable[[Config], None]) -> None:
+    """Run an Alembic command on ``schema`` in one transaction."""
     engine = create_engine("postgresql+psycopg://", creator=lambda: _transactional(dsn, schema), poolclass=StaticPool)
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
@@ -38,7 +51,7 @@ def _upgrade(dsn: str, schema: str, revision: str) -> None:
         with engine.begin() as connection:
             config.attributes["connection"] = connection
             config.attributes["schema"] = schema
-            command.upgrade(config, revision)
+            act(config)
     finally:
         engine.dispose()
 

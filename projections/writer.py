@@ -16,7 +16,7 @@ from psycopg import Connection
 
 from projections.connect import connect
 from projections.copying import copy_rows
-from projections.positions import Place, Reached, add_missing, load, lock, move
+from projections.positions import LOCK_WAIT_S, Place, Reached, add_missing, load, lock, move
 from projections.projectors import project_all
 from projections.source import Accepted, Reader, Source
 from projections.tables import SCHEMA
@@ -71,6 +71,7 @@ class Projector:
         *,
         schema: str = SCHEMA,
         batch: int = BATCH,
+        lock_wait_s: float = LOCK_WAIT_S,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> None:
         self.source = source
@@ -80,7 +81,7 @@ class Projector:
         self._on_progress = on_progress
         self._connection: Connection = connect(dsn, schema, lazy_commit=True)
         try:
-            lock(self._connection, schema)
+            lock(self._connection, schema, wait_s=lock_wait_s)
             self._readers = self._open_readers()
         except BaseException:
             self._connection.close()
@@ -175,10 +176,11 @@ class Projector:
     def _write(self, place: Place, old: Reached, new: Reached, batch: _Batch) -> None:
         rows = project_all(batch.accepted)
         with self._connection.transaction():
+            # First, so that a writer who lost its place learns that, and not that its rows are there already.
+            move(self._connection, self.schema, place, old, new)
             for table, values in rows.items():
                 copy_rows(self._connection, self.schema, table, values)
             set_aside(self._connection, self.schema, batch.bad)
-            move(self._connection, self.schema, place, old, new)
         self._count(place, new, batch, {table: len(values) for table, values in rows.items()})
 
     def _count(self, place: Place, new: Reached, batch: _Batch, rows: dict[str, int]) -> None:
