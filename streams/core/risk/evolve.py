@@ -91,7 +91,8 @@ def _venue_bar(state: RiskState, event: VenueBar, message: Message) -> None:
 
 
 def _feed_status(state: RiskState, event: FeedStatus, message: Message) -> None:
-    if event.cadence_us is not None:
+    """Trades keep their own age limit: they come when somebody trades, not on a beat."""
+    if event.cadence_us is not None and event.channel is not Channel.TRADES:
         state.market(event.instrument_id).age_max[event.channel] = _STALE_CADENCES * event.cadence_us
 
 
