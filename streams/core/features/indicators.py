@@ -11,7 +11,7 @@ deviation); Donchian; TA-Lib C sources for the seeding; domain definitions secti
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import fsum, sqrt
 
 EMA_PERIODS = (12, 26, 50)
@@ -88,37 +88,41 @@ class Series:
     true_range: float = 0.0
     dx_sum: float = 0.0
     adx: float = 0.0
-    volume_z: float = 0.0
     closes: tuple[float, ...] = ()
     highs: tuple[float, ...] = ()
     lows: tuple[float, ...] = ()
     volumes: tuple[float, ...] = ()
     squares: tuple[float, ...] = ()
-    rv: float = 0.0
-    rv_rank: float = 0.0
     rvs: tuple[float, ...] = ()
 
 
 def advance(series: Series, bar: FloatBar) -> Series:
     """Return the series with one more bar."""
     count = series.count + 1
-    moved = replace(
-        series,
+    gain, loss, atr = _strength(series, bar)
+    plus_dm, minus_dm, true_range, dx_sum, adx = _direction(series, bar)
+    squares, rvs = _volatility(series, bar)
+    return Series(
         count=count,
         high=bar.high,
         low=bar.low,
         close=bar.close,
-        emas=tuple(
-            _ema(value, bar.close, count, period) for value, period in zip(series.emas, EMA_PERIODS, strict=True)
-        ),
+        emas=tuple([_ema(value, bar.close, count, size) for value, size in zip(series.emas, EMA_PERIODS, strict=True)]),
+        gain=gain,
+        loss=loss,
+        atr=atr,
+        plus_dm=plus_dm,
+        minus_dm=minus_dm,
+        true_range=true_range,
+        dx_sum=dx_sum,
+        adx=adx,
         closes=_push(series.closes, bar.close, BAND),
         highs=_push(series.highs, bar.high, CHANNEL + 1),
         lows=_push(series.lows, bar.low, CHANNEL + 1),
         volumes=_push(series.volumes, bar.volume, VOLUME_WINDOW),
+        squares=squares,
+        rvs=rvs,
     )
-    if count == 1:
-        return moved
-    return _volatility(_direction(_strength(moved, series, bar), series, bar), series, bar)
 
 
 def features(series: Series) -> dict[str, float]:
@@ -132,8 +136,8 @@ def features(series: Series) -> dict[str, float]:
         "minus_di_14": _share(series.minus_dm, series.true_range),
         "adx_14": series.adx,
         **_windows(series),
-        "rv_16": series.rv,
-        "rv_rank": series.rv_rank,
+        "rv_16": series.rvs[-1] if series.rvs else 0.0,
+        "rv_rank": _rank(series.rvs),
     }
     return {name: values[name] for name, needed in WARM_UP.items() if series.count >= needed}
 
@@ -171,15 +175,16 @@ def _wilder_sum(value: float, new: float, count: int) -> float:
     return value - value / WILDER + new
 
 
-def _strength(moved: Series, before: Series, bar: FloatBar) -> Series:
-    """RSI and ATR."""
+def _strength(before: Series, bar: FloatBar) -> tuple[float, float, float]:
+    """Return the smoothed gain and loss of the RSI, and the ATR."""
     changes = before.count
+    if not changes:
+        return 0.0, 0.0, 0.0
     change = bar.close - before.close
-    return replace(
-        moved,
-        gain=_wilder_mean(before.gain, max(change, 0.0), changes),
-        loss=_wilder_mean(before.loss, max(-change, 0.0), changes),
-        atr=_wilder_mean(before.atr, _true_range(before, bar), changes),
+    return (
+        _wilder_mean(before.gain, max(change, 0.0), changes),
+        _wilder_mean(before.loss, max(-change, 0.0), changes),
+        _wilder_mean(before.atr, _true_range(before, bar), changes),
     )
 
 
@@ -187,42 +192,51 @@ def _true_range(before: Series, bar: FloatBar) -> float:
     return max(bar.high - bar.low, abs(bar.high - before.close), abs(bar.low - before.close))
 
 
-def _direction(moved: Series, before: Series, bar: FloatBar) -> Series:
-    """Directional movement, its index and the average of that."""
+def _direction(before: Series, bar: FloatBar) -> tuple[float, float, float, float, float]:
+    """Return the smoothed +DM, -DM and true range, the sum of the first 14 DX, and the ADX."""
     changes = before.count
+    if not changes:
+        return 0.0, 0.0, 0.0, 0.0, 0.0
     up, down = bar.high - before.high, before.low - bar.low
     plus_dm = _wilder_sum(before.plus_dm, up if up > 0.0 and up > down else 0.0, changes)
     minus_dm = _wilder_sum(before.minus_dm, down if down > 0.0 and down > up else 0.0, changes)
     true_range = _wilder_sum(before.true_range, _true_range(before, bar), changes)
-    moved = replace(moved, plus_dm=plus_dm, minus_dm=minus_dm, true_range=true_range)
-    if changes < WILDER:
-        return moved
-    plus, minus = _share(plus_dm, true_range), _share(minus_dm, true_range)
+    dx_sum, adx = before.dx_sum, before.adx
+    if changes >= WILDER:
+        dx_sum, adx = _average_direction(before, _share(plus_dm, true_range), _share(minus_dm, true_range))
+    return plus_dm, minus_dm, true_range, dx_sum, adx
+
+
+def _average_direction(before: Series, plus: float, minus: float) -> tuple[float, float]:
+    """Return the sum of the first 14 DX and the ADX; a DX of no movement at all is none, so the ADX stays."""
     dx = _share(abs(minus - plus), minus + plus)
-    if changes < 2 * WILDER:
+    if before.count < 2 * WILDER:
         dx_sum = before.dx_sum + dx
-        return replace(moved, dx_sum=dx_sum, adx=dx_sum / WILDER if changes == 2 * WILDER - 1 else 0.0)
+        return dx_sum, dx_sum / WILDER
     if plus + minus == 0.0:
-        return moved
-    return replace(moved, adx=(before.adx * (WILDER - 1) + dx) / WILDER)
+        return before.dx_sum, before.adx
+    return before.dx_sum, (before.adx * (WILDER - 1) + dx) / WILDER
 
 
-def _volatility(moved: Series, before: Series, bar: FloatBar) -> Series:
+def _volatility(before: Series, bar: FloatBar) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return the last squared returns, and the realised volatilities to rank among."""
+    if not before.count:
+        return (), ()
     change = bar.close / before.close - 1.0
     squares = _push(before.squares, change * change, VOL_WINDOW)
     if len(squares) < VOL_WINDOW:
-        return replace(moved, squares=squares)
-    rv = max(sqrt(fsum(squares) / VOL_WINDOW), 1e-8)
-    rank = _rank(before.rvs, rv)
-    return replace(moved, squares=squares, rv=rv, rv_rank=rank, rvs=_push(before.rvs, rv, RANK_WINDOW))
+        return squares, ()
+    return squares, _push(before.rvs, max(sqrt(fsum(squares) / VOL_WINDOW), 1e-8), RANK_WINDOW + 1)
 
 
-def _rank(earlier: tuple[float, ...], value: float) -> float:
-    if not earlier:
+def _rank(rvs: tuple[float, ...]) -> float:
+    """Return the share of the earlier values below the last one, ties counted half."""
+    if len(rvs) <= RANK_MIN:
         return 0.5
-    below = sum(1 for other in earlier if other < value)
-    equal = sum(1 for other in earlier if other == value)
-    return (below + 0.5 * equal) / len(earlier)
+    value = rvs[-1]
+    below = sum(map(value.__gt__, rvs))
+    equal = rvs.count(value) - 1
+    return (below + 0.5 * equal) / (len(rvs) - 1)
 
 
 def _windows(series: Series) -> dict[str, float]:

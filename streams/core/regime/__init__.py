@@ -3,8 +3,8 @@
 Emits RegimeClassified with the label after hysteresis, the probabilities and the uncertainty of the moment. UNKNOWN,
 with equal probabilities and uncertainty 1, until UNKNOWN_BARS bars are in. Then a challenger takes over when it is
 ahead of the label by LEAD on RUN bars running; a change of challenger starts the count again. A hole that makes the
-features warm up again makes the regime UNKNOWN again. The classifier is ``classify``; the hidden Markov filter of domain
-section 9 needs fitted parameters and is not here.
+features warm up again makes the regime UNKNOWN again. The classifier is ``classify``; the hidden Markov filter of
+domain section 9 needs fitted parameters and is not here.
 """
 
 from __future__ import annotations

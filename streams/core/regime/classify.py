@@ -6,7 +6,8 @@ Evidence, each a straight ramp from 0 to 1:
 - trend: ADX, 15 to 30;
 - up: share of the directional movement that is up, ``plus_di / (plus_di + minus_di)``, 0.35 to 0.65.
 
-``p(VOLATILE) = volatile``; of the rest the trend's part goes to TREND_UP and TREND_DOWN by ``up``, the other to RANGE.
+VOLATILE gets ``volatile``; of the rest the trend's part goes to TREND_UP and TREND_DOWN by ``up``, the other to RANGE.
+Then DOUBT is taken from each in proportion and shared out equally: rules this plain are never certain.
 The constants are round numbers chosen by hand, not fitted to any data.
 
 Floats end here: probabilities are quantised to 9 decimals before they enter state, event or comparison, and the
@@ -24,6 +25,8 @@ from schemas.events.common import Regime
 LABELS = (Regime.TREND_UP, Regime.TREND_DOWN, Regime.RANGE, Regime.VOLATILE)
 NEEDS = ("adx_14", "plus_di_14", "minus_di_14", "rv_rank")
 
+DOUBT = 0.04
+
 _NINE = Decimal("0.000000001")
 _ONE = Decimal(1)
 _CONTEXT = Context(prec=28, rounding=ROUND_HALF_EVEN, traps=[FloatOperation])
@@ -35,7 +38,8 @@ def probabilities(features: Mapping[str, float]) -> tuple[Decimal, ...]:
     trending = (1.0 - volatile) * _ramp(features["adx_14"], 15.0, 30.0)
     moved = features["plus_di_14"] + features["minus_di_14"]
     up = _ramp(features["plus_di_14"] / moved, 0.35, 0.65) if moved > 0.0 else 0.5
-    return quantise((trending * up, trending * (1.0 - up), 1.0 - volatile - trending, volatile))
+    evidence = (trending * up, trending * (1.0 - up), 1.0 - volatile - trending, volatile)
+    return quantise([(1.0 - DOUBT) * share + DOUBT / len(LABELS) for share in evidence])
 
 
 def quantise(shares: Sequence[float]) -> tuple[Decimal, ...]:
