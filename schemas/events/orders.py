@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from schemas.envelope import Event
 from schemas.events.common import (
@@ -18,6 +19,14 @@ from schemas.events.common import (
     TriggerPriceType,
 )
 from schemas.values import Bps, Micros, Money, Price, Quantity, Rate
+
+
+class OrderOperation(StrEnum):
+    """What was asked of the venue."""
+
+    SUBMIT = "SUBMIT"
+    AMEND = "AMEND"
+    CANCEL = "CANCEL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,13 +247,14 @@ class VenueAccepted(Event):
 
 @dataclass(frozen=True, slots=True)
 class VenueRejected(Event):
-    """The venue refused an order or a change of one."""
+    """The venue refused an order, or (``operation``) a change of one that it leaves as it was."""
 
     client_order_id: str
     account_id: str
     instrument_id: str
     code: str
     detail: str
+    operation: OrderOperation = OrderOperation.SUBMIT
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,272 @@
+"""Execution: takes an approved plan into the market and out again, and never leaves filled quantity without a stop.
+
+It decides which orders exist and when they change. It does not decide whether or how much to trade: it acts on
+``PlanApproved`` (enter once, protect, exit) and ``ReductionApproved`` (close what is there), and on nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from typing import Any
+
+from schemas.envelope import Event, Message
+from schemas.events.common import ExitReason, TradingState
+from schemas.events.control import SettingsChanged, TimerFired
+from schemas.events.market import InstrumentDefined, MarkPrice, Trade, VenueBar
+from schemas.events.orders import (
+    NotSent,
+    OrderAccepted,
+    OrderAmended,
+    OrderCanceled,
+    OrderExpired,
+    OrderFilled,
+    OrderOperation,
+    OrderPartiallyFilled,
+    OrderRejected,
+    OrderSubmitted,
+    SubmitAttempted,
+    VenueAccepted,
+    VenueAmended,
+    VenueCanceled,
+    VenueFill,
+    VenueLiquidated,
+    VenueRejected,
+)
+from schemas.events.risk import PlanApproved, ReductionApproved, TradingStateChanged
+from schemas.values import Quantity
+from streams.core.execution import fills, fold
+from streams.core.execution.draft import STAGE_NAME, Draft
+from streams.core.execution.follow import better_stop, may_follow
+from streams.core.execution.orders import AT_VENUE, InvalidTransition, OrderRecord
+from streams.core.execution.settle import settle
+from streams.core.execution.state import ZERO, ExecutionState, TradeRecord
+from streams.core.stage import Stage
+
+__all__ = ["STAGE", "ExecutionState", "InvalidTransition", "UnknownOrder"]
+
+
+class UnknownOrder(Exception):
+    """The venue reports on an order that this trader never intended; orders are no place to guess."""
+
+
+def decide(state: ExecutionState, message: Message) -> Sequence[Event]:
+    """Return the intents and order events that follow from a message."""
+    rule = _DECIDE.get(type(message.event))
+    return () if rule is None else rule(state, message, message.event)
+
+
+def evolve(state: ExecutionState, message: Message) -> ExecutionState:
+    """Fold a message, or one of execution's own events."""
+    fold.apply(state, message.event, message.now)
+    return state
+
+
+def _approved(state: ExecutionState, message: Message, event: PlanApproved) -> Sequence[Event]:
+    draft = Draft(state, message)
+    draft.enter(draft.state.trades[event.plan_id], event.entry, event.sizing.quantity)
+    return draft.outputs
+
+
+def _reduction(state: ExecutionState, message: Message, event: ReductionApproved) -> Sequence[Event]:
+    draft = Draft(state, message)
+    for plan_id in list(draft.state.active.get(event.instrument_id, ())):
+        trade = draft.state.trades[plan_id]
+        if trade.account_id == event.account_id:
+            draft.cancel(trade, trade.entry, event.reason.value)
+            settle(draft, plan_id)
+    return draft.outputs
+
+
+def _state_changed(state: ExecutionState, message: Message, event: TradingStateChanged) -> Sequence[Event]:
+    """Anything but ACTIVE takes working entries away, each within the scope of a cause."""
+    if event.state is TradingState.ACTIVE or not state.active:
+        return ()
+    draft = Draft(state, message)
+    for trade in [draft.state.trades[plan] for plans in draft.state.active.values() for plan in plans]:
+        if trade.account_id == event.account_id and _in_scope(trade, event):
+            draft.cancel(trade, trade.entry, event.state.value)
+    return draft.outputs
+
+
+def _in_scope(trade: TradeRecord, event: TradingStateChanged) -> bool:
+    scopes = {cause.scope for cause in event.causes}
+    covering = {"account", f"instrument:{trade.instrument_id}", f"strategy:{trade.strategy}"}
+    return not scopes or not scopes.isdisjoint(covering)
+
+
+def _trade(state: ExecutionState, message: Message, event: Trade) -> Sequence[Event]:
+    plans = state.active.get(event.instrument_id)
+    if plans is None:
+        return _clock(state, message)
+    return _market(state, message, plans, event.last_price)
+
+
+def _bar(state: ExecutionState, message: Message, event: VenueBar) -> Sequence[Event]:
+    plans = state.active.get(event.instrument_id)
+    if plans is None or event.backfill:
+        return _clock(state, message)
+    return _market(state, message, plans, event.close_price)
+
+
+def _market(state: ExecutionState, message: Message, plans: list[str], price: Decimal) -> Sequence[Event]:
+    """Let the trades of one instrument follow its price, then see to the clock."""
+    moving = [plan for plan in plans if _moves_stop(state, state.trades[plan], price, message.now)]
+    if not moving:
+        return _clock(state, message)
+    draft = Draft(state, message)
+    for plan_id in moving:
+        settle(draft, plan_id)
+    _deadlines(draft)
+    return draft.outputs
+
+
+def _moves_stop(state: ExecutionState, trade: TradeRecord, price: Decimal, now: int) -> bool:
+    """Whether this price lets the stop follow: a look at numbers only, before anything is copied."""
+    if trade.exiting is not None or trade.best_price is None or not may_follow(trade):
+        return False
+    stop = trade.orders.get(trade.stop_id)
+    if stop is None or stop.state not in AT_VENUE or now >= fold.deadline(trade):
+        return False
+    best = max(trade.best_price * trade.sign, price * trade.sign) * trade.sign
+    return better_stop(state, trade, stop, price, best, now) is not None
+
+
+def _clock(state: ExecutionState, message: Message, event: Event | None = None) -> Sequence[Event]:
+    if message.now < state.next_deadline:
+        return ()
+    draft = Draft(state, message)
+    _deadlines(draft)
+    return draft.outputs
+
+
+def _deadlines(draft: Draft) -> None:
+    """Close what was held long enough, and cancel entries that the venue should have expired."""
+    if draft.now < draft.state.next_deadline:
+        return
+    for trade in [draft.state.trades[plan] for plans in draft.state.active.values() for plan in plans]:
+        if draft.now < fold.deadline(trade):
+            continue
+        if fold.entry_is_forgotten(trade, draft.now):
+            draft.cancel(trade, trade.entry, "EXPIRED")
+        if draft.now >= fold.deadline(trade):
+            trade.exiting = ExitReason.TIME
+            settle(draft, trade.plan_id)
+
+
+def _known(state: ExecutionState, client_order_id: str) -> tuple[TradeRecord, OrderRecord]:
+    plan_id = state.plan_of.get(client_order_id)
+    if plan_id is None:
+        raise UnknownOrder(f"client_order_id={client_order_id}: no plan of this trader has it")
+    trade = state.trades[plan_id]
+    return trade, trade.orders[client_order_id]
+
+
+def _report(
+    state: ExecutionState, message: Message, event: Any, moved: Callable[..., Event], *details: Any
+) -> Sequence[Event]:
+    """Say what a venue report made of one of our orders, then settle its trade."""
+    trade, order = _known(state, event.client_order_id)
+    draft = Draft(state, message, trade.plan_id)
+    names = (order.client_order_id, trade.plan_id, trade.account_id, trade.instrument_id)
+    draft.emit(moved(*names, *details))
+    settle(draft, trade.plan_id)
+    return draft.outputs
+
+
+def _attempted(state: ExecutionState, message: Message, event: SubmitAttempted) -> Sequence[Event]:
+    return _report(state, message, event, OrderSubmitted)
+
+
+def _accepted(state: ExecutionState, message: Message, event: VenueAccepted) -> Sequence[Event]:
+    return _report(state, message, event, OrderAccepted, event.venue_order_id)
+
+
+def _not_sent(state: ExecutionState, message: Message, event: NotSent) -> Sequence[Event]:
+    if event.reason == "EXPIRED":
+        return _report(state, message, event, OrderExpired, Quantity(ZERO))
+    return _report(state, message, event, OrderRejected, event.reason)
+
+
+def _rejected(state: ExecutionState, message: Message, event: VenueRejected) -> Sequence[Event]:
+    if event.operation is OrderOperation.SUBMIT:
+        return _report(state, message, event, OrderRejected, event.code)
+    trade, order = _known(state, event.client_order_id)
+    if event.operation is OrderOperation.CANCEL or not order.live:
+        return ()  # The order ended before the change reached it: its end is on the log or on its way.
+    draft = Draft(state, message, trade.plan_id)
+    settle(draft, trade.plan_id)
+    return draft.outputs
+
+
+def _amended(state: ExecutionState, message: Message, event: VenueAmended) -> Sequence[Event]:
+    _, order = _known(state, event.client_order_id)
+    if not order.live:
+        return ()
+    return _report(state, message, event, OrderAmended, event.quantity, event.trigger_price)
+
+
+def _canceled(state: ExecutionState, message: Message, event: VenueCanceled) -> Sequence[Event]:
+    _, order = _known(state, event.client_order_id)
+    if not order.live:
+        return ()  # Filled before the cancel arrived.
+    filled = Quantity(order.filled)
+    if event.code == "EXPIRED":
+        return _report(state, message, event, OrderExpired, filled)
+    return _report(state, message, event, OrderCanceled, filled, event.code)
+
+
+def _filled(state: ExecutionState, message: Message, event: VenueFill) -> Sequence[Event]:
+    if fold.fill_key(event) in state.seen:
+        return ()
+    if event.liquidation:
+        return _liquidation(state, message, event)
+    trade, order = _known(state, event.client_order_id)
+    draft = Draft(state, message, trade.plan_id)
+    names = (order.client_order_id, trade.plan_id, trade.account_id, trade.instrument_id)
+    filled = Quantity(order.filled + event.last_quantity)
+    if filled < order.quantity:
+        draft.emit(OrderPartiallyFilled(*names, filled, Quantity(order.quantity - filled)))
+    else:
+        draft.emit(OrderFilled(*names, filled))
+    draft.emit(fills.book(state, trade, order, event))
+    settle(draft, trade.plan_id)
+    return draft.outputs
+
+
+def _liquidation(state: ExecutionState, message: Message, event: VenueFill) -> Sequence[Event]:
+    """Book a forced close on the trade that holds the position; its order is the venue's own."""
+    holding = [plan for plan in state.active.get(event.instrument_id, ()) if state.trades[plan].open_quantity]
+    if not holding:
+        raise UnknownOrder(f"{event.instrument_id}: liquidated, but no trade holds a position there")
+    draft = Draft(state, message)
+    draft.emit(fills.book(state, state.trades[holding[0]], None, event))
+    settle(draft, holding[0])
+    return draft.outputs
+
+
+_DECIDE: dict[type[Event], Callable[[ExecutionState, Message, Any], Sequence[Event]]] = {
+    PlanApproved: _approved,
+    ReductionApproved: _reduction,
+    TradingStateChanged: _state_changed,
+    Trade: _trade,
+    VenueBar: _bar,
+    MarkPrice: _clock,
+    TimerFired: _clock,
+    SubmitAttempted: _attempted,
+    NotSent: _not_sent,
+    VenueAccepted: _accepted,
+    VenueRejected: _rejected,
+    VenueAmended: _amended,
+    VenueCanceled: _canceled,
+    VenueFill: _filled,
+}
+
+STAGE = Stage(
+    name=STAGE_NAME,
+    takes=(*_DECIDE, SettingsChanged, InstrumentDefined, VenueLiquidated),
+    state_type=ExecutionState,
+    initial=ExecutionState,
+    decide=decide,
+    evolve=evolve,
+)

@@ -1,0 +1,140 @@
+"""What execution remembers: every trade it runs, with its orders, and the venue trade ids it has booked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+
+from schemas.events.common import ExitReason, MarginMode, OrderPurpose, OrderType, PositionSide, QuantityUnit, Side
+from schemas.events.market import InstrumentDefined, InstrumentKind
+from schemas.events.plan import StopSpec, Target
+from schemas.values import SECOND, truncate_to
+from streams.core.execution.orders import OrderRecord
+
+ZERO = Decimal(0)
+NEVER = 2**63 - 1
+SEEN_MAX = 10_000
+"""Venue trade ids remembered against repeats; a venue repeats what is recent, after a reconnect."""
+DONE_MAX = 100
+"""Finished trades kept, so that a late fill still finds its trade."""
+EXPIRY_GRACE_US = 5 * SECOND
+"""How long after an entry's end of validity the venue may stay silent before it is asked to cancel."""
+
+
+@dataclass(slots=True)
+class TradeRecord:
+    """One approved plan on its way through the market. Quantities in the instrument's unit.
+
+    entered, open_quantity, exited: entered net of a fee taken in base. entry_value: sum of quantity times price of the
+    entry fills, over ``entry_filled``. best_price: best last since entry, in the trade's favour. exiting: why all of it
+    is being closed, from the decision on, late fills included. ts_trailed: when the stop last followed the market.
+    """
+
+    plan_id: str
+    account_id: str
+    instrument_id: str
+    position_side: PositionSide
+    strategy: str
+    stop: StopSpec
+    targets: tuple[Target, ...]
+    entry_type: OrderType
+    ts_valid_until: int
+    max_holding_s: int | None
+    quantity_unit: QuantityUnit
+    margin_mode: MarginMode
+    margin_leverage: int
+    orders: dict[str, OrderRecord] = field(default_factory=dict)
+    entry_id: str = ""
+    stop_id: str = ""
+    entry_filled: Decimal = ZERO
+    entry_value: Decimal = ZERO
+    entered: Decimal = ZERO
+    exited: Decimal = ZERO
+    open_quantity: Decimal = ZERO
+    ts_first_fill: int | None = None
+    last_price: Decimal | None = None
+    best_price: Decimal | None = None
+    exiting: ExitReason | None = None
+    exits_sent: int = 0
+    unprotected: bool = False
+    entry_ended: bool = False
+    ts_trailed: int = 0
+
+    @property
+    def sign(self) -> int:
+        """+1 LONG, -1 SHORT."""
+        return 1 if self.position_side is PositionSide.LONG else -1
+
+    @property
+    def entry_side(self) -> Side:
+        """The side that opens."""
+        return Side.BUY if self.position_side is PositionSide.LONG else Side.SELL
+
+    @property
+    def exit_side(self) -> Side:
+        """The side that closes."""
+        return Side.SELL if self.position_side is PositionSide.LONG else Side.BUY
+
+    @property
+    def entry(self) -> OrderRecord:
+        """The entry order."""
+        return self.orders[self.entry_id]
+
+    @property
+    def avg_entry_price(self) -> Decimal:
+        """Average price of the entry fills so far."""
+        return self.entry_value / self.entry_filled
+
+    def live(self, purpose: OrderPurpose) -> Iterator[OrderRecord]:
+        """Yield the orders of one purpose that may still trade, oldest first."""
+        return (order for order in self.orders.values() if order.purpose is purpose and order.live)
+
+    def copy(self) -> TradeRecord:
+        """Return a copy that can be changed without touching this one."""
+        return replace(self, orders={name: replace(order) for name, order in self.orders.items()})
+
+
+@dataclass(slots=True)
+class ExecutionState:
+    """All trades under way and the last finished ones. ``active``: plan ids by instrument.
+
+    next_deadline: nothing depends on the clock before it. plan_of: by client order id. seen: booked executions.
+    penalties: what a liquidation takes beside the fee of its fill, by venue trade id, until that fill arrives.
+    """
+
+    fee_buffer_pct: Decimal = ZERO
+    instruments: dict[str, InstrumentDefined] = field(default_factory=dict)
+    trades: dict[str, TradeRecord] = field(default_factory=dict)
+    active: dict[str, list[str]] = field(default_factory=dict)
+    done: list[str] = field(default_factory=list)
+    plan_of: dict[str, str] = field(default_factory=dict)
+    seen: dict[str, bool] = field(default_factory=dict)
+    penalties: dict[str, Decimal] = field(default_factory=dict)
+    next_deadline: int = NEVER
+
+    def copy(self, also: str = "") -> ExecutionState:
+        """Return a copy to try events on: active trades, the one named ``also`` and the indexes are its own."""
+        return replace(
+            self,
+            trades={
+                plan_id: trade.copy() if self._is_active(trade) or plan_id == also else trade
+                for plan_id, trade in self.trades.items()
+            },
+            active={name: list(plans) for name, plans in self.active.items()},
+            done=list(self.done),
+            plan_of=dict(self.plan_of),
+        )
+
+    def _is_active(self, trade: TradeRecord) -> bool:
+        return trade.plan_id in self.active.get(trade.instrument_id, ())
+
+    def tradable(self, trade: TradeRecord) -> Decimal:
+        """Return the open quantity in whole lots; a remainder below the minimum is dust and counts as nothing."""
+        instrument = self.instruments[trade.instrument_id]
+        lots = truncate_to(trade.open_quantity, instrument.lot_size)
+        return lots if lots >= instrument.min_quantity else ZERO
+
+    def is_spot(self, instrument_id: str) -> bool:
+        """Whether the instrument is spot."""
+        return self.instruments[instrument_id].kind is InstrumentKind.SPOT

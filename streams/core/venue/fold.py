@@ -1,0 +1,213 @@
+"""How each event moves the venue's state: ``decide`` folds into its draft as ``evolve`` folds into the state."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from schemas.envelope import Event
+from schemas.events.common import MarginMode, OrderPurpose, OrderType, Side, TriggerPriceType
+from schemas.events.control import SettingsChanged
+from schemas.events.market import Channel, FeedStatus, InstrumentDefined, InstrumentKind
+from schemas.events.orders import (
+    AccountSnapshot,
+    AmendIntended,
+    NotSent,
+    OrderIntended,
+    VenueAmended,
+    VenueCanceled,
+    VenueFill,
+    VenueFunding,
+    VenueLiquidated,
+    VenueRejected,
+)
+from schemas.settings import TradingSettings
+from schemas.values import money
+from streams.core.venue.state import NEVER, ZERO, Book, Terms, VenueOrder, VenuePositionState, VenueState
+
+_HUNDRED = Decimal(100)
+_BPS = Decimal(10000)
+
+
+def settings(state: VenueState, event: SettingsChanged) -> None:
+    """Take the terms of the account; the first settings also give the cash."""
+    values = TradingSettings.from_values(event.values)
+    state.terms = Terms(
+        account_id=values.account_id,
+        fee_maker_swap=values.fee_maker_swap_pct / _HUNDRED,
+        fee_taker_swap=values.fee_taker_swap_pct / _HUNDRED,
+        fee_maker_spot=values.fee_maker_spot_pct / _HUNDRED,
+        fee_taker_spot=values.fee_taker_spot_pct / _HUNDRED,
+        slippage=values.slippage_bps / _BPS,
+        participation=values.participation_pct / _HUNDRED,
+        latency_us=values.latency_us,
+        mark_substitute=values.mark_substitute,
+    )
+
+
+def instrument(state: VenueState, event: InstrumentDefined) -> None:
+    """Take the metadata in force from now on."""
+    book = state.books.get(event.instrument_id)
+    if book is None:
+        state.books[event.instrument_id] = Book(event)
+    else:
+        book.instrument = event
+
+
+def feed_status(state: VenueState, event: FeedStatus) -> None:
+    """Learn how often the mark is due, and forget a quote whose feed is gone."""
+    book = state.books.get(event.instrument_id)
+    if book is None:
+        return
+    if event.channel is Channel.MARK and event.cadence_us is not None:
+        book.mark_cadence_us = event.cadence_us
+    if event.channel in (Channel.QUOTES, Channel.BOOK):
+        book.ts_quote = -1
+
+
+def order_intended(state: VenueState, event: OrderIntended, now: int) -> None:
+    """Put an order on the book; whether it may stay is decided by the reports that follow."""
+    book = state.books.get(event.instrument_id)
+    if book is None or event.client_order_id in book.orders:
+        return
+    source = event.trigger_price_type or TriggerPriceType.LAST
+    expires: int | None = event.valid_until
+    if expires is not None and event.type is OrderType.MARKET:
+        # On bars the trade at an open is known one interval later; the bar must have opened in time.
+        expires += book.bar_us
+    book.orders[event.client_order_id] = VenueOrder(
+        client_order_id=event.client_order_id,
+        plan_id=event.plan_id,
+        account_id=event.account_id,
+        purpose=event.purpose,
+        side=event.side,
+        type=event.type,
+        leaves=event.quantity,
+        filled=ZERO,
+        limit_price=event.limit_price,
+        trigger_price=event.trigger_price,
+        trigger_price_type=source,
+        post_only=event.post_only,
+        reduce_only=event.reduce_only,
+        margin_mode=event.margin_mode,
+        margin_leverage=event.margin_leverage,
+        ts=now,
+        expires=expires,
+        stop_price=event.plan_stop_price,
+    )
+    if expires is not None:
+        state.next_expiry = min(state.next_expiry, expires)
+
+
+def output(state: VenueState, event: Event) -> None:
+    """Fold one of the venue's own reports."""
+    if isinstance(event, VenueFill):
+        fill(state, event)
+    elif isinstance(event, VenueCanceled | NotSent):
+        _drop(state, event.instrument_id, event.client_order_id)
+    elif isinstance(event, VenueRejected):
+        if event.operation is event.operation.SUBMIT and event.code != "DUPLICATE_ID":
+            _drop(state, event.instrument_id, event.client_order_id)
+    elif isinstance(event, VenueAmended):
+        _amended(state, event)
+    elif isinstance(event, VenueFunding):
+        _funding(state, event)
+    elif isinstance(event, VenueLiquidated):
+        state.cash -= event.penalty
+        state.books[event.instrument_id].liquidations += 1
+    elif isinstance(event, AccountSnapshot):
+        state.opened, state.cash = True, event.cash
+
+
+def _drop(state: VenueState, instrument_id: str, client_order_id: str) -> None:
+    book = state.books.get(instrument_id)
+    if book is not None and book.orders.pop(client_order_id, None) is not None:
+        state.next_expiry = min(state.expiries(), default=NEVER)
+
+
+def _amended(state: VenueState, event: VenueAmended) -> None:
+    order = state.books[event.instrument_id].orders[event.client_order_id]
+    order.leaves = event.quantity - order.filled
+    if event.trigger_price is not None:
+        order.trigger_price = event.trigger_price
+
+
+def _funding(state: VenueState, event: VenueFunding) -> None:
+    state.cash += event.payment
+    position = state.books[event.instrument_id].position
+    if position.margin_mode is MarginMode.ISOLATED:
+        position.margin += event.payment
+
+
+def fill(state: VenueState, event: VenueFill) -> None:
+    """Move order, position and cash by one fill."""
+    book = state.books[event.instrument_id]
+    order = book.orders.get(event.client_order_id)
+    if order is not None:
+        order.leaves -= event.last_quantity
+        order.filled += event.last_quantity
+        order.fills += 1
+        order.met = True
+        _note_entry(state, event.instrument_id, order)
+        if order.leaves <= 0:
+            _drop(state, event.instrument_id, event.client_order_id)
+    if book.instrument.kind is InstrumentKind.SPOT:
+        _spot_fill(state, book, event)
+    else:
+        _swap_fill(state, book, event, order)
+
+
+def _note_entry(state: VenueState, instrument_id: str, order: VenueOrder) -> None:
+    bar = state.step_bar
+    if order.purpose is OrderPurpose.ENTRY and bar is not None and bar.instrument_id == instrument_id:
+        bar.plan_id, bar.at_open = order.plan_id, order.type is OrderType.MARKET
+
+
+def _spot_fill(state: VenueState, book: Book, event: VenueFill) -> None:
+    position = book.position
+    position.margin_mode = MarginMode.CASH
+    value = money(event.last_quantity * event.last_price)
+    if event.side is Side.BUY:
+        held = event.last_quantity - event.fee
+        state.cash -= value
+        position.cost += money(held * event.last_price)
+        position.quantity += held
+    else:
+        state.cash += value - event.fee
+        _release(position, event.last_quantity)
+
+
+def _swap_fill(state: VenueState, book: Book, event: VenueFill, order: VenueOrder | None) -> None:
+    state.cash -= event.fee
+    position = book.position
+    sign = 1 if event.side is Side.BUY else -1
+    held = position.quantity
+    closing = min(event.last_quantity, abs(held)) if held * sign < 0 else ZERO
+    if closing:
+        value = money(closing * book.multiplier * event.last_price)
+        released = _release(position, closing)
+        state.cash += -sign * (value - released)
+    opening = event.last_quantity - closing
+    if opening:
+        value = money(opening * book.multiplier * event.last_price)
+        position.quantity += sign * opening
+        position.cost += value
+        if order is not None:
+            position.margin_mode = order.margin_mode
+            position.margin += money(value / order.margin_leverage)
+
+
+def _release(position: VenuePositionState, closing: Decimal) -> Decimal:
+    """Take ``closing`` (> 0) out of the position; return the cost that goes with it, rounded once."""
+    held = abs(position.quantity)
+    whole = closing >= held
+    released = position.cost if whole else money(position.cost * closing / held)
+    position.margin = ZERO if whole else position.margin - money(position.margin * closing / held)
+    position.cost -= released
+    position.quantity -= closing if position.quantity > 0 else -closing
+    return released
+
+
+def amend_known(state: VenueState, event: AmendIntended) -> VenueOrder | None:
+    """Return the order an amendment is for, None if the venue no longer has it."""
+    book = state.books.get(event.instrument_id)
+    return None if book is None else book.orders.get(event.client_order_id)

@@ -1,0 +1,180 @@
+"""What the paper venue remembers: cash, and a book per instrument (orders, position, the market as last seen)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+
+from schemas.events.common import MarginMode, OrderPurpose, OrderType, Side, TriggerPriceType
+from schemas.events.market import InstrumentDefined, InstrumentKind
+
+ZERO = Decimal(0)
+NEVER = 2**63 - 1
+"""A moment after every other: nothing to wait for."""
+
+
+@dataclass(slots=True)
+class Terms:
+    """The settings the venue trades on. Rates are plain fractions; money in quote currency."""
+
+    account_id: str = ""
+    fee_maker_swap: Decimal = ZERO
+    fee_taker_swap: Decimal = ZERO
+    fee_maker_spot: Decimal = ZERO
+    fee_taker_spot: Decimal = ZERO
+    slippage: Decimal = ZERO
+    participation: Decimal = ZERO
+    latency_us: int = 0
+    mark_substitute: bool = True
+
+
+@dataclass(slots=True)
+class VenueOrder:
+    """One order at the venue. ``leaves``: what may still trade, in the instrument's unit.
+
+    ts: the ``now`` of the step that placed it; it meets nothing earlier. expires: None for protection.
+    met: it has met a bar or a tick, so it is no longer new to the market.
+    ts_triggered: when the stop fired on a tick feed; it fills on a later tick.
+    queue_ahead: base quantity before ours at our limit price; None: not known, only a print through the price fills.
+    """
+
+    client_order_id: str
+    plan_id: str
+    account_id: str
+    purpose: OrderPurpose
+    side: Side
+    type: OrderType
+    leaves: Decimal
+    filled: Decimal
+    limit_price: Decimal | None
+    trigger_price: Decimal | None
+    trigger_price_type: TriggerPriceType
+    post_only: bool
+    reduce_only: bool
+    margin_mode: MarginMode
+    margin_leverage: int
+    ts: int
+    expires: int | None
+    stop_price: Decimal | None
+    met: bool = False
+    arrival: Decimal | None = None
+    ts_triggered: int | None = None
+    trigger_source: TriggerPriceType | None = None
+    queue_ahead: Decimal | None = None
+    fills: int = 0
+
+    @property
+    def sign(self) -> int:
+        """+1 BUY, -1 SELL."""
+        return 1 if self.side is Side.BUY else -1
+
+
+@dataclass(slots=True)
+class VenuePositionState:
+    """What is held. ``quantity`` signed, instrument's unit; ``cost``: its entry value; ``margin``: isolated margin."""
+
+    quantity: Decimal = ZERO
+    cost: Decimal = ZERO
+    margin: Decimal = ZERO
+    margin_mode: MarginMode = MarginMode.ISOLATED
+
+
+@dataclass(slots=True)
+class StepBar:
+    """The bar of the step under way, and the mark inside it where the mark is finer than the bars.
+
+    The protection of an entry that fills on a bar reaches the venue later in the same step and meets that same bar:
+    ``plan_id`` is the plan whose entry filled on it, ``at_open`` whether that was a market entry at its open.
+    """
+
+    instrument_id: str
+    ts_open: int
+    open_price: Decimal
+    high_price: Decimal
+    low_price: Decimal
+    close_price: Decimal
+    base_volume: Decimal
+    mark_open: Decimal | None = None
+    mark_high: Decimal | None = None
+    mark_low: Decimal | None = None
+    plan_id: str = ""
+    at_open: bool = False
+
+
+@dataclass(slots=True)
+class Book:
+    """One instrument at the venue.
+
+    ts_tick: time of the last trade or quote, -1: none; a bar that covers it fills nothing, the ticks already did.
+    bar_us: the shortest bar interval seen; longer bars repeat what it said. mark_*: the mark since the last bar closed.
+    boundary_mark: the last mark of an earlier hour, for a funding settlement that is reported late.
+    """
+
+    instrument: InstrumentDefined
+    orders: dict[str, VenueOrder] = field(default_factory=dict)
+    position: VenuePositionState = field(default_factory=VenuePositionState)
+    last_price: Decimal | None = None
+    ts_tick: int = -1
+    bid_price: Decimal | None = None
+    bid_quantity: Decimal | None = None
+    ask_price: Decimal | None = None
+    ask_quantity: Decimal | None = None
+    ts_quote: int = -1
+    bar_us: int = 0
+    mark_price: Decimal | None = None
+    ts_mark: int = -1
+    mark_cadence_us: int | None = None
+    boundary_mark: Decimal | None = None
+    ts_boundary_mark: int = -1
+    mark_count: int = 0
+    mark_open: Decimal | None = None
+    mark_high: Decimal | None = None
+    mark_low: Decimal | None = None
+    liquidations: int = 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing a tick could act on."""
+        return not self.orders and not self.position.quantity
+
+    @property
+    def is_spot(self) -> bool:
+        """Whether the instrument is spot."""
+        return self.instrument.kind is InstrumentKind.SPOT
+
+    @property
+    def multiplier(self) -> Decimal:
+        """Base currency per unit of quantity."""
+        return self.instrument.contract_value * self.instrument.contract_multiplier
+
+    def copy(self) -> Book:
+        """Return a copy whose orders and position can be changed without touching this one."""
+        orders = {name: replace(order) for name, order in self.orders.items()}
+        return replace(self, orders=orders, position=replace(self.position))
+
+
+@dataclass(slots=True)
+class VenueState:
+    """All books and the account's cash. ``next_expiry``: no order expires before it. ``opened``: snapshot sent."""
+
+    terms: Terms = field(default_factory=Terms)
+    opened: bool = False
+    cash: Decimal = ZERO
+    books: dict[str, Book] = field(default_factory=dict)
+    next_expiry: int = NEVER
+    step_bar: StepBar | None = None
+
+    def copy_for(self, instrument_id: str) -> VenueState:
+        """Return a copy in which one book can be changed; the others are shared and must only be read."""
+        books = dict(self.books)
+        books[instrument_id] = books[instrument_id].copy()
+        step_bar = None if self.step_bar is None else replace(self.step_bar)
+        return replace(self, books=books, step_bar=step_bar)
+
+    def expiries(self) -> Iterator[int]:
+        """Yield the expiry of every order that has one."""
+        for book in self.books.values():
+            for order in book.orders.values():
+                if order.expires is not None:
+                    yield order.expires
