@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Event
@@ -22,6 +23,8 @@ from streams.transports.batching import Batch, Fail
 REVOKE_WAIT_S = 25.0
 """How long a revoked shard may take to finish the batch in flight."""
 SETTINGS_POLL_S = 0.1
+QUEUED_BATCHES = 1
+"""Unfinished batches behind which the next may queue up, so that a shard's thread does not wait for the event loop."""
 
 logger = logging.getLogger("tapeline.worker")
 
@@ -41,28 +44,30 @@ class Shard:
         self._fail = fail
         self._closing = Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"shard-{number}")
-        self._last: Future[object] | None = None
+        self._queued: deque[Future[object]] = deque()
 
     def submit(self, work: Callable[..., object], *arguments: object) -> Future[object]:
         """Queue work on the shard's thread."""
         future = self._thread.submit(work, *arguments)
         future.add_done_callback(self._judge)
-        self._last = future
+        self._queued.append(future)
         return future
 
     def _judge(self, future: Future[object]) -> None:
         if not future.cancelled() and (error := future.exception()) is not None:
             self._fail(f"shard {self.number}", error)
 
-    async def idle(self) -> None:
-        """Wait until the work in flight is done; being cancelled does not cancel it."""
-        if self._last is not None:
-            await asyncio.wait([asyncio.wrap_future(self._last)])
+    async def drained(self, allowed: int = 0) -> None:
+        """Wait until at most ``allowed`` pieces of work are unfinished; being cancelled does not cancel them."""
+        while self.queued > allowed:
+            await asyncio.wait([asyncio.wrap_future(self._queued[0])])
 
     @property
-    def busy(self) -> bool:
-        """Return whether work is in flight."""
-        return self._last is not None and not self._last.done()
+    def queued(self) -> int:
+        """Return how many pieces of work are unfinished."""
+        while self._queued and self._queued[0].done():
+            self._queued.popleft()
+        return len(self._queued)
 
     def start(self) -> None:
         """Claim and recover, once there are settings to start from. Runs on the shard's thread."""
@@ -93,7 +98,7 @@ class Shard:
         if finish and self.live:
             self.submit(self.trader.finish)
         try:
-            await asyncio.wait_for(self.idle(), REVOKE_WAIT_S)
+            await asyncio.wait_for(self.drained(), REVOKE_WAIT_S)
         except TimeoutError as error:
             raise ShardLost(f"shard {self.number}: the batch in flight did not end in {REVOKE_WAIT_S} s") from error
         self.live = False
@@ -116,7 +121,7 @@ class Shards:
         for shard in fresh:
             shard.submit(shard.start)
         for shard in fresh:
-            await shard.idle()
+            await shard.drained()
 
     async def revoke(self, *, finish: bool = False) -> None:
         """Give every shard up, batches in flight included. ``finish``: a clean stop, leaving checkpoints."""
@@ -128,10 +133,10 @@ class Shards:
                 self._fail(f"shard {shard.number}", error)
 
     async def take(self, batch: Batch) -> None:
-        """Hand a batch to its shard as soon as the one before it is done. A shard no longer in hand ignores it."""
+        """Hand a batch to its shard, behind at most one unfinished one. A shard no longer in hand ignores it."""
         shard = self._shards.get(batch.partition)
         if shard is not None and shard.live:
-            await shard.idle()
+            await shard.drained(QUEUED_BATCHES)
             shard.submit(shard.process, batch)
 
     def next_offset(self, topic: str, partition: int) -> int | None:
@@ -142,7 +147,7 @@ class Shards:
     def heartbeat(self) -> None:
         """Let idle traders commit inputs that caused nothing. Called from the watchdog's thread."""
         for shard in list(self._shards.values()):
-            if shard.live and not shard.busy:
+            if shard.live and not shard.queued:
                 shard.submit(shard.trader.heartbeat)
 
     def waiting(self) -> dict[int, float]:
