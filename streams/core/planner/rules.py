@@ -8,9 +8,9 @@
 | VOLATILE | breakout, both sides |
 | UNKNOWN | none: REGIME_UNKNOWN |
 
-A score of at least SETUP_SCORE in an allowed direction is a set-up. What the account may afford, cool-downs, reward and
-distances are risk's business, and it says no on the log. Distances are multiples of the 14-bar ATR. The constants are
-round numbers chosen by hand, not fitted to any data.
+A score of at least the recipe's in an allowed direction is a set-up. A limit entry waits two bars less a minute, a
+market entry one. What the account may afford, cool-downs, reward and distances are risk's business, and it says no on
+the log. Distances are multiples of the 14-bar ATR. The constants are round numbers chosen by hand, not fitted to data.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from schemas.values import SECOND, Percent, Ratio, plain
 from streams.core.planner.prices import passive, sign_of, tighter, to_decimal
 from streams.core.planner.state import Score
 
-SETUP_SCORE = 0.5
 ACCOUNT = "account"
 _HUNDRED = Decimal(100)
 _CENT = Decimal("0.01")
@@ -46,10 +45,12 @@ CHOICES: dict[Regime, tuple[tuple[str, ...], tuple[PositionSide, ...]]] = {
 class Recipe:
     """One strategy's prices, in multiples of the ATR from the last price, and its exits.
 
+    setup_score: smallest score that is a set-up; reversion asks for more, because costs eat its smaller moves.
     pullback: how far a limit entry waits against the move; None enters at market. targets: (ATR from the entry,
     fraction); empty: the Bollinger middle, whole. trail: distance in ATR once one R in favour.
     """
 
+    setup_score: float
     pullback: Decimal | None
     stop: Decimal
     targets: tuple[tuple[Decimal, Ratio], ...] = ()
@@ -60,6 +61,7 @@ class Recipe:
 
 RECIPES: dict[str, Recipe] = {
     "trend": Recipe(
+        setup_score=0.5,
         pullback=Decimal("0.25"),
         stop=Decimal(2),
         targets=((Decimal(3), Ratio(Decimal("0.5"))), (Decimal(6), Ratio(Decimal("0.5")))),
@@ -68,14 +70,16 @@ RECIPES: dict[str, Recipe] = {
         invalidation="the EMA 12/26 spread turns or price closes on the other side of EMA 50",
     ),
     "breakout": Recipe(
+        setup_score=0.5,
         pullback=None,
         stop=Decimal("1.5"),
         targets=((Decimal(3), Ratio(Decimal(1))),),
         invalidation="price closes back inside the 20-bar channel",
     ),
     "mean_reversion": Recipe(
+        setup_score=0.75,
         pullback=Decimal("0.1"),
-        stop=Decimal("1.5"),
+        stop=Decimal(2),
         invalidation="the regime turns from range to trend",
     ),
 }
@@ -153,7 +157,8 @@ def _choose(view: View, last: Decimal, evidence: tuple[str, ...]) -> Setup | Dec
             continue
         seen.append(f"{strategy} {score.score:+.3f}")
         side = _LONG if score.score > 0 else _SHORT
-        if abs(score.score) >= SETUP_SCORE and side in sides and view.features.get("atr_14", 0.0) > 0.0:
+        strong = abs(score.score) >= RECIPES[strategy].setup_score
+        if strong and side in sides and view.features.get("atr_14", 0.0) > 0.0:
             return _setup(view, strategy, score, side, last)
     detail = f"{view.regime.value}: " + (", ".join(seen) or "no strategy enabled for it")
     return Decline(DeclineReason.NO_SETUP, detail, evidence)
@@ -163,10 +168,10 @@ def _setup(view: View, strategy: str, score: Score, side: PositionSide, last: De
     recipe, sign, tick = RECIPES[strategy], sign_of(side), view.tick_size
     atr = to_decimal(view.features["atr_14"])
     entry = Entry(OrderType.MARKET)
-    price = last
+    price, bars = last, 1
     if recipe.pullback is not None:
-        price = passive(last - sign * recipe.pullback * atr, tick, buy=side is _LONG)
-        entry = Entry(OrderType.LIMIT, limit_price=passive(price, tick, buy=side is _LONG))
+        limit = passive(last - sign * recipe.pullback * atr, tick, buy=side is _LONG)
+        price, bars, entry = limit, 2, Entry(OrderType.LIMIT, limit_price=limit)
     trail = None if recipe.trail is None else Percent((recipe.trail * atr / last * _HUNDRED).quantize(_CENT))
     stop = StopSpec(
         trigger_price=tighter(price - sign * recipe.stop * atr, tick, side),
@@ -180,7 +185,7 @@ def _setup(view: View, strategy: str, score: Score, side: PositionSide, last: De
         entry=entry,
         stop=stop,
         targets=_targets(view, recipe, price, atr, side),
-        valid_for_s=max(60, TIMEFRAMES[view.timeframe] // SECOND - 60),
+        valid_for_s=max(60, bars * TIMEFRAMES[view.timeframe] // SECOND - 60),
         max_holding_s=max(60, score.horizon_s),
         rationale=_rationale(view, strategy, score, recipe, atr),
         confidence=Ratio(abs(to_decimal(score.score)).quantize(_CENT)),
