@@ -7,6 +7,7 @@ from services.feeds.default import SHARED_DATA_VARIABLE, default_feed, shared_da
 from services.feeds.feed import PRODUCER, WARMUP, Feed, FeedSummary, open_feed
 from services.feeds.instruments import load_instruments, shipped_instruments
 from services.feeds.model import FeedError, FileCount, Tick
+from services.feeds.okx_history import fetch_okx_history
 from services.feeds.synthetic import synthetic_feed
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "FileCount",
     "Tick",
     "default_feed",
+    "fetch_okx_history",
     "load_instruments",
     "open_feed",
     "shared_data_dir",

@@ -3,7 +3,8 @@
 Trades, best bid and ask, mark and index prices with the funding forecast, and the book: its REST snapshot is in the
 recording, changes before it are kept and replayed on it, and BookTop comes only when the best five levels changed.
 Spot quotes and snapshots carry no time of their own; they take the latest venue time recorded before them.
-Coin-margined contracts (``BTCUSD_PERP``, 100 USD each) become ``BTC-USD-SWAP``, market data only, sizes in base.
+Sizes of spot and linear products are in base currency already. Coin-margined contracts (``BTCUSD_PERP``, 100 USD
+each) become ``BTC-USD-SWAP``, market data only, their sizes converted.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from schemas.events.market import (
 )
 from schemas.values import Micros, Price, Rate
 from services.feeds.book import Book
-from services.feeds.instruments.okx import base_quantity
+from services.feeds.instruments.okx import already_base, contracts_to_base, is_inverse
 from services.feeds.model import RANK_CONTEXT, RANK_INDEX, RANK_MARK, RANK_TICK, BadLine, FileCount, Parsed, Run
 from services.feeds.numbers import microseconds, number, positive
 from services.feeds.raw import PREFIXED, RawRecording, feed_status
@@ -59,13 +60,13 @@ class BinanceParser:
     """Turns Binance messages of one symbol into ticks."""
 
     def __init__(self, instrument: InstrumentDefined, symbol: str, spot: bool, source: str) -> None:
-        self._instrument = instrument
+        self._to_base = contracts_to_base(instrument) if is_inverse(instrument) else already_base
         self._name = instrument.instrument_id
         self._symbol = symbol
         self._source = source
         self._clock = 0
         self._forecast: tuple[str, int] | None = None
-        self._book = _BinanceBook(instrument, spot)
+        self._book = _BinanceBook(Book(self._name, self._to_base), spot)
         self._handlers: dict[str, Callable[[dict[str, Any], int, FileCount], Sequence[Parsed]]] = {
             "trade": self._trade,
             "bookTicker": self._quote,
@@ -110,13 +111,13 @@ class BinanceParser:
             count.skip(f"trade of type {data['X']}: not a trade of the market")
             return ()
         price = positive(data["p"], "p", "Price")
-        size = base_quantity(self._instrument, positive(data["q"], "q", "Quantity"), price)
+        size = self._to_base(positive(data["q"], "q", "Quantity"), price)
         trade_id = str(int(data["t"]))
         trade = Trade(self._name, trade_id, Side.SELL if data["m"] else Side.BUY, Price(price), size)
         return (self._tick(ts, ts_ingest, RANK_TICK, trade_id, trade),)
 
     def _quote(self, data: dict[str, Any], ts_ingest: int, count: FileCount) -> Sequence[Parsed]:
-        ts, instrument = self._time(data, "T", ts_ingest), self._instrument
+        ts, to_base = self._time(data, "T", ts_ingest), self._to_base
         bid, ask = number(data["b"], "b", "Price"), number(data["a"], "a", "Price")
         if bid <= 0 or ask <= 0:
             count.skip("quote with an empty side")
@@ -124,9 +125,9 @@ class BinanceParser:
         quote = Quote(
             self._name,
             Price(bid),
-            base_quantity(instrument, number(data["B"], "B", "Quantity"), bid),
+            to_base(number(data["B"], "B", "Quantity"), bid),
             Price(ask),
-            base_quantity(instrument, number(data["A"], "A", "Quantity"), ask),
+            to_base(number(data["A"], "A", "Quantity"), ask),
         )
         return (self._tick(ts, ts_ingest, RANK_TICK, int(data["u"]), quote),)
 
@@ -179,8 +180,8 @@ class _BinanceBook:
     Source: Binance, "How to manage a local order book correctly": futures chain by ``pu``, spot by ``U == u + 1``.
     """
 
-    def __init__(self, instrument: InstrumentDefined, spot: bool) -> None:
-        self.book = Book(instrument)
+    def __init__(self, book: Book, spot: bool) -> None:
+        self.book = book
         self.synced = False
         self.lost = False
         self.last = 0

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from zlib import crc32
 
-from schemas.events.market import BookLevel, BookTop, InstrumentDefined
+from schemas.events.market import BookLevel, BookTop
 from schemas.values import Price
-from services.feeds.instruments.okx import base_quantity
+from services.feeds.instruments.okx import ToBase
 from services.feeds.model import BadLine
 
 DEPTH = 5
@@ -51,12 +51,13 @@ class _Side:
 
 
 class Book:
-    """Both sides of one instrument's book, sizes as the venue counts them."""
+    """Both sides of one instrument's book, sizes as the venue counts them; ``to_base`` converts them."""
 
-    __slots__ = ("_last_top", "asks", "bids", "instrument")
+    __slots__ = ("_last_top", "asks", "bids", "instrument_id", "to_base")
 
-    def __init__(self, instrument: InstrumentDefined) -> None:
-        self.instrument = instrument
+    def __init__(self, instrument_id: str, to_base: ToBase) -> None:
+        self.instrument_id = instrument_id
+        self.to_base = to_base
         self.bids = _Side(best_is_last=True)
         self.asks = _Side(best_is_last=False)
         self._last_top: tuple[list[RawLevel], list[RawLevel]] | None = None
@@ -81,7 +82,7 @@ class Book:
         if top == self._last_top or not top[0] or not top[1]:
             return None
         self._last_top = top
-        return book_top(self.instrument, *top, seq_id=seq_id)
+        return book_top(self.instrument_id, self.to_base, *top, seq_id=seq_id)
 
     def checksum(self) -> int:
         """Return the signed CRC32 of the best 25 levels. Source: OKX v5 docs before 2026-06-23, order book checksum."""
@@ -106,12 +107,17 @@ def _changes(rows: Iterable[Sequence[str]]) -> list[tuple[Decimal, RawLevel | No
 
 
 def book_top(
-    instrument: InstrumentDefined, bids: Iterable[Sequence[str]], asks: Iterable[Sequence[str]], *, seq_id: int | None
+    instrument_id: str,
+    to_base: ToBase,
+    bids: Iterable[Sequence[str]],
+    asks: Iterable[Sequence[str]],
+    *,
+    seq_id: int | None,
 ) -> BookTop:
     """Return the levels of a venue's message, best first, as an event with sizes in base currency."""
-    return BookTop(instrument.instrument_id, _levels(instrument, bids), _levels(instrument, asks), seq_id)
+    return BookTop(instrument_id, _levels(to_base, bids), _levels(to_base, asks), seq_id)
 
 
-def _levels(instrument: InstrumentDefined, rows: Iterable[Sequence[str]]) -> tuple[BookLevel, ...]:
+def _levels(to_base: ToBase, rows: Iterable[Sequence[str]]) -> tuple[BookLevel, ...]:
     levels = ((Decimal(row[0]), Decimal(row[1])) for row in rows)
-    return tuple(BookLevel(Price(price), base_quantity(instrument, size, price)) for price, size in levels)
+    return tuple(BookLevel(Price(price), to_base(size, price)) for price, size in levels)

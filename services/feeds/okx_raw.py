@@ -30,7 +30,7 @@ from schemas.events.market import (
 )
 from schemas.values import Micros, Price, Quantity, Rate
 from services.feeds.book import DEPTH, Book, book_top
-from services.feeds.instruments.okx import base_quantity
+from services.feeds.instruments.okx import base_quantity, contracts_to_base
 from services.feeds.model import (
     RANK_BAR,
     RANK_CONTEXT,
@@ -155,7 +155,8 @@ class OkxParser:
 
     def _five(self, row: dict[str, Any], instrument_id: str, ts_ingest: int) -> list[Parsed]:
         seq_id = row.get("seqId")
-        top = book_top(self._known(instrument_id), row["bids"][:DEPTH], row["asks"][:DEPTH], seq_id=seq_id)
+        to_base = contracts_to_base(self._known(instrument_id))
+        top = book_top(instrument_id, to_base, row["bids"][:DEPTH], row["asks"][:DEPTH], seq_id=seq_id)
         return [_tick(row, ts_ingest, RANK_TICK, instrument_id, f"{row['ts']}|{seq_id}", top)]
 
     def _mark(self, row: dict[str, Any], instrument_id: str, ts_ingest: int) -> list[Parsed]:
@@ -204,7 +205,9 @@ class OkxParser:
     def _levels(self, row: dict[str, Any], instrument_id: str, ts_ingest: int, snapshot: bool) -> list[Parsed]:
         held = self._books.get(instrument_id)
         if held is None:
-            held = self._books[instrument_id] = _OpenBook(Book(self._known(instrument_id)))
+            held = self._books[instrument_id] = _OpenBook(
+                Book(instrument_id, contracts_to_base(self._known(instrument_id)))
+            )
         found: list[Parsed] = []
         ts, problem = milliseconds(row["ts"], "ts"), None
         if snapshot:

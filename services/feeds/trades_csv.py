@@ -13,8 +13,8 @@ from pathlib import Path
 
 from schemas.events.common import Side
 from schemas.events.market import Channel, FeedOrigin, InstrumentDefined, Quote, Trade
-from schemas.values import Price, Quantity
-from services.feeds.instruments.okx import base_quantity
+from schemas.values import Price
+from services.feeds.instruments.okx import ToBase, already_base, contracts_to_base, is_inverse
 from services.feeds.lines import LineReader, Parse
 from services.feeds.model import RANK_TICK, TRADES_CADENCE, BadLine, Declared, FileCount, Item, Parsed, Run
 from services.feeds.numbers import microseconds, number, positive
@@ -78,7 +78,7 @@ def okx_trades(columns: Sequence[str]) -> Callable[[Run, CsvFile], Parse]:
             ts = microseconds(fields[place["created_time"]], "created_time")
             instrument = run.instrument(name, file.name)
             texts = (fields[place["price"]], fields[place["size"]], fields[place["side"]])
-            return (_trade(instrument, ts, ts, fields[place["trade_id"]], *texts),)
+            return (_trade(name, contracts_to_base(instrument), ts, ts, fields[place["trade_id"]], *texts),)
 
         return parse
 
@@ -87,12 +87,12 @@ def okx_trades(columns: Sequence[str]) -> Callable[[Run, CsvFile], Parse]:
 
 def tardis_trades(run: Run, file: CsvFile) -> Parse:
     """Return the parser of Tardis' trades."""
-    instrument = run.instrument(file.instrument_id, file.name)
+    to_base = _conversion(run.instrument(file.instrument_id, file.name), file)
 
     def parse(line: str) -> tuple[Parsed]:
         _, _, stamp, local, trade_id, side, price, amount = _fields(line, 8)
         ts, ts_ingest = microseconds(stamp, "timestamp"), microseconds(local, "local_timestamp")
-        return (_trade(instrument, ts, ts_ingest, trade_id, price, amount, side, file.venue != "OKX"),)
+        return (_trade(file.instrument_id, to_base, ts, ts_ingest, trade_id, price, amount, side),)
 
     return parse
 
@@ -100,7 +100,7 @@ def tardis_trades(run: Run, file: CsvFile) -> Parse:
 def tardis_quotes(run: Run, file: CsvFile) -> Parse:
     """Return the parser of Tardis' quotes; one with an empty side is counted and passed over."""
     instrument = run.instrument(file.instrument_id, file.name)
-    in_base = file.venue != "OKX"
+    to_base = _conversion(instrument, file)
 
     def parse(line: str) -> Sequence[Parsed]:
         _, _, stamp, local, ask_amount, ask_price, bid_price, bid_amount = _fields(line, 8)
@@ -113,9 +113,9 @@ def tardis_quotes(run: Run, file: CsvFile) -> Parse:
         quote = Quote(
             instrument.instrument_id,
             Price(bid),
-            Quantity(bid_size) if in_base else base_quantity(instrument, bid_size, bid),
+            to_base(bid_size, bid),
             Price(ask),
-            Quantity(ask_size) if in_base else base_quantity(instrument, ask_size, ask),
+            to_base(ask_size, ask),
         )
         identity = "|".join((stamp, local, bid_price, bid_amount, ask_price, ask_amount))
         return (Parsed(ts, ts_ingest, RANK_TICK, instrument.instrument_id, identity, quote),)
@@ -125,7 +125,7 @@ def tardis_quotes(run: Run, file: CsvFile) -> Parse:
 
 def bare_trades(run: Run, file: CsvFile) -> Parse:
     """Return the parser of a bare list of trades; their ids are second and number inside it."""
-    instrument = run.instrument(file.instrument_id, file.name)
+    run.instrument(file.instrument_id, file.name)
     second, place = "", 0
 
     def parse(line: str) -> tuple[Parsed]:
@@ -133,9 +133,15 @@ def bare_trades(run: Run, file: CsvFile) -> Parse:
         stamp, price, size, side = _fields(line, 4)
         ts = microseconds(stamp, "time")
         second, place = stamp, place + 1 if stamp == second else 0
-        return (_trade(instrument, ts, ts, f"{stamp}-{place}", price, size, side, True),)
+        return (_trade(file.instrument_id, already_base, ts, ts, f"{stamp}-{place}", price, size, side),)
 
     return parse
+
+
+def _conversion(instrument: InstrumentDefined, file: CsvFile) -> ToBase:
+    """Return how sizes become base currency: Tardis writes the venue's own amounts."""
+    in_contracts = file.venue == "OKX" or is_inverse(instrument)
+    return contracts_to_base(instrument) if in_contracts else already_base
 
 
 def _fields(line: str, count: int) -> list[str]:
@@ -146,14 +152,14 @@ def _fields(line: str, count: int) -> list[str]:
 
 
 def _trade(
-    instrument: InstrumentDefined,
+    instrument_id: str,
+    to_base: ToBase,
     ts: int,
     ts_ingest: int,
     trade_id: str,
     price_text: str,
     size_text: str,
     side_text: str,
-    in_base: bool = False,
 ) -> Parsed:
     if not trade_id:
         raise BadLine("no trade id")
@@ -162,9 +168,8 @@ def _trade(
         raise BadLine(f"side={side_text[:40]!r} is neither buy nor sell")
     price = positive(price_text, "price", "Price")
     size = positive(size_text, "size", "Quantity")
-    quantity = Quantity(size) if in_base else base_quantity(instrument, size, price)
-    trade = Trade(instrument.instrument_id, trade_id, side, Price(price), quantity)
-    return Parsed(ts, ts_ingest, RANK_TICK, instrument.instrument_id, trade_id, trade)
+    trade = Trade(instrument_id, trade_id, side, Price(price), to_base(size, price))
+    return Parsed(ts, ts_ingest, RANK_TICK, instrument_id, trade_id, trade)
 
 
 def okx_columns(header: str) -> tuple[str, ...] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -103,7 +103,20 @@ def base_quantity(instrument: InstrumentDefined, contracts: Decimal, price: Deci
     return Quantity((value / price).quantize(_PLACES) if is_inverse(instrument) else value)
 
 
+ToBase = Callable[[Decimal, Decimal], Quantity]
+"""Turns a recorded size, at its price, into base currency."""
+
 _PLACES = Decimal("1e-12")
+
+
+def contracts_to_base(instrument: InstrumentDefined) -> ToBase:
+    """Return the conversion of sizes the way OKX counts them."""
+    return lambda size, price: base_quantity(instrument, size, price)
+
+
+def already_base(size: Decimal, price: Decimal) -> Quantity:
+    """Return a size that is recorded in base currency as it is."""
+    return Quantity(size)
 
 
 def _tier(row: dict[str, Any]) -> list[MarginTier]:
