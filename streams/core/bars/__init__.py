@@ -17,6 +17,9 @@ from streams.core.bars import build
 from streams.core.bars.state import NEVER, BarsState, Book
 from streams.core.stage import Stage
 
+_CLOCKS = frozenset((Quote, BookTop, MarkPrice, TimerFired))
+"""Messages that matter here only for the time they carry."""
+
 
 def decide(state: BarsState, message: Message) -> Sequence[Event]:
     """Return the bars this message closes; nothing for a print inside its minute."""
@@ -27,8 +30,11 @@ def decide(state: BarsState, message: Message) -> Sequence[Event]:
     if kind is Trade or kind is VenueBar:
         instrument_id = event.instrument_id  # type: ignore[attr-defined]
         book = state.books.get(instrument_id)
-        if now < state.due_us and kind is Trade and _closes_nothing(book, message.envelope.ts_event):
-            return ()
+        if now < state.due_us:
+            if kind is Trade and _closes_nothing(book, message.envelope.ts_event):
+                return ()
+            if book is not None and kind is VenueBar and build.closes_only_itself(book, event):  # type: ignore[arg-type]
+                return (build.venue_bar_closed(event, book.quality),)  # type: ignore[arg-type]
         trial = Book() if book is None else book.trial()
         closed = _fold(trial, message)
         closed += build.close_by_clock(trial, instrument_id, now)
@@ -44,7 +50,7 @@ def evolve(state: BarsState, message: Message) -> BarsState:
     """Fold a message. Changes the state in place; the stage's own BarClosed holds nothing new."""
     event, now = message.event, message.now
     kind = type(event)
-    if kind is BarClosed:
+    if kind is BarClosed or (now < state.due_us and kind in _CLOCKS):
         return state
     if kind is Trade or kind is VenueBar:
         instrument_id: str = event.instrument_id  # type: ignore[attr-defined]

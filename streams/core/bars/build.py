@@ -64,7 +64,14 @@ def fold_venue_bar(book: Book, event: VenueBar) -> list[BarClosed]:
     bucket = book.buckets.get(event.timeframe)
     if bucket is not None and bucket.ts_open <= event.ts_open:
         del book.buckets[event.timeframe]
-    bar = BarClosed(
+    bar = venue_bar_closed(event, book.quality)
+    book.closed[event.timeframe] = event.ts_open
+    return [*closed, bar, *_fold_piece(book, bar, None, from_prints=False)]
+
+
+def venue_bar_closed(event: VenueBar, quality: Quality) -> BarClosed:
+    """Return the venue's bar as a bar of ours."""
+    return BarClosed(
         instrument_id=event.instrument_id,
         timeframe=event.timeframe,
         ts_open=event.ts_open,
@@ -76,12 +83,20 @@ def fold_venue_bar(book: Book, event: VenueBar) -> list[BarClosed]:
         base_volume=event.base_volume,
         tick_count=0,
         vwap=None,
-        quality=book.quality,
+        quality=quality,
         complete=True,
         backfill=event.backfill,
     )
-    book.closed[event.timeframe] = event.ts_open
-    return [*closed, bar, *_fold_piece(book, bar, None, from_prints=False)]
+
+
+def closes_only_itself(book: Book, event: VenueBar) -> bool:
+    """Say whether a new venue bar closes no longer bar: none ended before it, and none ends with it."""
+    if event.ts_open <= book.closed.get(event.timeframe, -1):
+        return False
+    ts_close = event.ts_open + TIMEFRAMES[event.timeframe]
+    if any(longer > ts_close - event.ts_open and ts_close % longer == 0 for longer in TIMEFRAMES.values()):
+        return False
+    return all(event.ts_open < bucket.ts_close for bucket in book.buckets.values())
 
 
 def close_by_clock(book: Book, instrument_id: str, now: int) -> list[BarClosed]:

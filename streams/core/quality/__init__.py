@@ -43,8 +43,12 @@ def decide(state: QualityState, message: Message) -> Sequence[Event]:
         return _decide_status(state, message)
     slot = state.slots.get(event.instrument_id, _UNKNOWN)  # type: ignore[attr-defined]
     verdict = judge(slot, event, message.envelope.ts_event)
-    if verdict is None and slot.calm and kind is not VenueBar and message.now < state.next_check_us:
-        return ()
+    if verdict is None and slot.calm and (kind is not VenueBar or rules.follows(slot, event)):  # type: ignore[arg-type]
+        now = message.now
+        if now < state.next_check_us:
+            return ()
+        if slot.punctual(now):
+            return _decide_clock(state, now, skip=event.instrument_id)  # type: ignore[attr-defined]
     return _decide_tick(state, message, slot, verdict)
 
 
@@ -125,7 +129,7 @@ def _decide_clock(state: QualityState, now: int, *, skip: str) -> list[Event]:
         return []
     outputs: list[Event] = []
     for instrument_id, slot in state.slots.items():
-        if instrument_id != skip:
+        if instrument_id != skip and not (slot.calm and slot.punctual(now)):
             outputs += _overdue(instrument_id, slot, now)
     return outputs
 

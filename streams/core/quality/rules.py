@@ -262,6 +262,12 @@ def _gaps_of_bar(slot: Slot, event: VenueBar) -> list[GapOpened | GapClosed]:
     return found
 
 
+def follows(slot: Slot, event: VenueBar) -> bool:
+    """Say whether a bar is simply the next one of its timeframe."""
+    newest = slot.bar_opens.get(event.timeframe)
+    return newest is not None and event.ts_open == newest + TIMEFRAMES[event.timeframe]
+
+
 def overdue_bars(instrument_id: str, slot: Slot, now: int) -> list[GapOpened | GapClosed]:
     """Return the gap a bar feed opens by keeping silent: bars come at a fixed cadence, so silence is a hole."""
     lane = slot.bars

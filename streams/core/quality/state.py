@@ -75,6 +75,18 @@ class Slot:
         """Return every channel with its lane, in a fixed order."""
         return tuple((channel, self.lane(channel)) for channel in LANE_NAMES)
 
+    def punctual(self, now: int) -> bool:
+        """Say whether no channel is overdue."""
+        return not (
+            self.trades.overdue(now)
+            or self.quotes.overdue(now)
+            or self.bars.overdue(now)
+            or self.mark.overdue(now)
+            or self.book.overdue(now)
+            or self.index.overdue(now)
+            or self.funding.overdue(now)
+        )
+
     def trial(self) -> Slot:
         """Return a copy on which a message can be tried out; the remembered trade ids are shared, not copied."""
         copies = {name: replace(getattr(self, name)) for name in LANE_NAMES.values()}

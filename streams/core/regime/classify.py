@@ -29,7 +29,7 @@ DOUBT = 0.04
 
 _NINE = Decimal("0.000000001")
 _ONE = Decimal(1)
-_CONTEXT = Context(prec=28, rounding=ROUND_HALF_EVEN, traps=[FloatOperation])
+_CONTEXT = Context(prec=20, rounding=ROUND_HALF_EVEN, traps=[FloatOperation])
 
 
 def probabilities(features: Mapping[str, float]) -> tuple[Decimal, ...]:
