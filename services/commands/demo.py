@@ -1,0 +1,79 @@
+"""``tapeline demo``: recorded data through the whole chain on this machine, then the review of the run."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from services.commands.common import NO, JsonOption, LogOption, emit, load
+
+FeedOption = Annotated[
+    list[Path] | None, typer.Option("--feed", help="Recorded file; may be repeated. Default: the recordings, if any.")
+]
+InstrumentsOption = Annotated[
+    Path | None, typer.Option("--instruments", help="The venue's own instruments reply, over the shipped table.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("demo")(demo)
+
+
+def demo(
+    context: typer.Context,
+    feed: FeedOption = None,
+    instruments: InstrumentsOption = None,
+    log: LogOption = None,
+    lang: Annotated[str, typer.Option("--lang", help="Language of the summary: en or zh.")] = "en",
+    folder: Annotated[Path, typer.Option("--folder", help="Where the run is kept; emptied first.")] = Path("var/demo"),
+    as_json: JsonOption = False,
+) -> None:
+    """Take recorded OKX data through the chain, trade it on paper, prove the run and show its review."""
+    if lang not in ("en", "zh"):
+        raise typer.BadParameter(f"{lang}: must be en or zh", param_hint="--lang")
+    settings = load(context)
+    from projections.embedded import EmbeddedPostgres
+    from projections.migrate import migrate
+    from services.demo import choose_feed, fresh_folder, run_demo
+    from services.progress import progress_bars
+
+    tape, source = choose_feed(feed or [], instruments, _note)
+    _note(f"feed: {source}")
+    home = fresh_folder(folder)
+    log_url = log or f"sqlite:///{home}/log.db"
+    with EmbeddedPostgres(home / "postgres") as server, progress_bars() as progress:
+        migrate(server.dsn)
+        result = run_demo(
+            tape,
+            settings.trading,
+            dsn=server.dsn,
+            log_url=log_url,
+            language="zh" if lang == "zh" else "en",
+            progress=progress,
+            commands=further(log_url, home),
+        )
+    seconds = {phase: round(value, 1) for phase, value in result.seconds.items()}
+    _note("seconds: " + ", ".join(f"{phase} {value}" for phase, value in seconds.items()))
+    content: dict[str, Any] = {"summary": result.summary, "proven": result.report.proven, "seconds": seconds}
+    emit(content, as_json=as_json, human=lambda: result.summary)
+    if not result.report.proven:
+        raise typer.Exit(NO)
+
+
+def further(log_url: str, home: Path) -> list[str]:
+    """Return the commands that look further into a run."""
+    return [
+        f"tapeline log topics --log {log_url}",
+        f"tapeline log cat accounts --type TradeClosed --limit 3 --log {log_url}",
+        f"tapeline log cat verdicts --type PlanDenied --limit 1 --log {log_url}",
+        f"tapeline replay verify --log {log_url}",
+        f"tapeline api --log {log_url} --db embedded:{home}/postgres   then http://127.0.0.1:8000/docs",
+    ]
+
+
+def _note(text: str) -> None:
+    print(text, file=sys.stderr)

@@ -1,0 +1,188 @@
+"""The demo: a recorded market through the whole chain, projected, proven, and summarised.
+
+The trader runs in this process on a SQLite log, or as Faust workers on Kafka; the projector runs beside it in its own
+process, as it does in production.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing.synchronize import Event as Flag
+from pathlib import Path
+from time import monotonic
+
+from schemas.settings import TradingSettings
+from services.bootstrap import build_trader
+from services.feeds import Feed, FeedError, default_feed, open_feed
+from services.feeds.synthetic import synthetic_feed
+from services.importer import import_feed
+from services.progress import Show
+from services.review.labels import Language
+from services.review.run import fold_run
+from services.review.summary import render
+from streams.batch import run_batch
+from streams.log import open_log
+from streams.log.base import EventLog
+from streams.pipeline import stages
+from streams.verify import Report, verify
+
+FOLDER = Path("var/demo")
+HISTORY = Path("var/history")
+WORKERS = 2
+"""Processes that verify, as many as the smallest machine has cores."""
+PROJECT_S_MAX = 600.0
+WORKER_S_MAX = 1_800.0
+
+
+@dataclass(frozen=True, slots=True)
+class DemoResult:
+    """The summary as text, whether the run was proven, and seconds by phase."""
+
+    summary: str
+    report: Report
+    seconds: dict[str, float]
+
+
+class DemoError(Exception):
+    """A part of the demo did not come up or did not finish; says which and where to look."""
+
+
+def choose_feed(paths: Sequence[Path], instruments_file: Path | None, note: Callable[[str], None]) -> tuple[Feed, str]:
+    """Return the first feed there is, and where it comes from: named files, recordings, OKX's history, synthetic.
+
+    ``note``: told what is being tried. Raises FeedError for named files that cannot be read.
+    """
+    if paths:
+        return open_feed(paths, instruments_file=instruments_file), ", ".join(path.name for path in paths)
+    recorded = default_feed()
+    if recorded:
+        return open_feed(recorded, instruments_file=instruments_file), f"recordings in {recorded[0].parents[2]}"
+    fetched = _fetch_history(note)
+    if fetched:
+        return open_feed(fetched, instruments_file=instruments_file), "OKX's public history"
+    return synthetic_feed(), "SYNTHETIC tape shipped with Tapeline: no recording is here and OKX is out of reach"
+
+
+def _fetch_history(note: Callable[[str], None]) -> list[Path] | None:
+    from services.feeds.okx_history import fetch_okx_history  # ccxt takes seconds to import
+
+    note("no recordings here; asking OKX for public history")
+    try:
+        return fetch_okx_history(HISTORY, progress=note)
+    except FeedError as error:
+        note(str(error))
+        return None
+
+
+def run_demo(
+    feed: Feed,
+    settings: TradingSettings,
+    *,
+    dsn: str,
+    log_url: str,
+    language: Language,
+    progress: Show,
+    commands: Sequence[str] = (),
+) -> DemoResult:
+    """Run every phase on an empty log and an empty, migrated database; return the summary. Raises DemoError."""
+    seconds: dict[str, float] = {}
+    log = open_log(log_url)
+
+    def timed(phase: str, act: Callable[[], object]) -> None:
+        began = monotonic()
+        act()
+        seconds[phase] = monotonic() - began
+
+    timed("import", lambda: import_feed(log, feed, settings, progress=partial(progress, "import")))
+    total = log.end_offset("ticks", 0)
+    finish, projector = _start_projector(log_url, dsn)
+    try:
+        timed("trade", lambda: _trade(log, log_url, total, progress))
+        finish.set()
+        timed("project", lambda: _await_projector(projector, progress))
+    finally:
+        if projector.is_alive():
+            projector.kill()
+    reports: list[Report] = []
+    timed("prove", lambda: reports.append(_prove(log, log_url, progress)))
+    run = fold_run(log)
+    log.close()
+    return DemoResult(render(run, language=language, proof=reports[0], commands=commands), reports[0], seconds)
+
+
+# -- trade ----------------------------------------------------------------------------------------------------------
+
+
+def _trade(log: EventLog, log_url: str, total: int, progress: Show) -> None:
+    if log_url.startswith("kafka:"):
+        _run_worker(log_url)
+        return
+    trader = build_trader(log, 0)
+    trader.start()
+    run_batch(log, trader, progress=lambda done: progress("trade", done, total))
+
+
+def _run_worker(log_url: str) -> None:
+    """Run a Faust worker as its own process until it has taken every input."""
+    command = [sys.executable, "-m", "streams.app", "--log", log_url, "--until-idle"]
+    done = subprocess.run(command, timeout=WORKER_S_MAX, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise DemoError(f"the Faust worker ended with {done.returncode}:\n{done.stderr[-2000:]}")
+
+
+# -- project --------------------------------------------------------------------------------------------------------
+
+
+def _start_projector(log_url: str, dsn: str) -> tuple[Flag, multiprocessing.process.BaseProcess]:
+    context = multiprocessing.get_context("spawn")
+    finish = context.Event()
+    process = context.Process(target=_project, args=(log_url, dsn, finish), daemon=True)
+    process.start()
+    return finish, process
+
+
+def _project(log_url: str, dsn: str, finish: Flag) -> None:
+    """Follow the log; after ``finish`` is set, end once everything is projected."""
+    from projections.writer import Projector
+    from services.projection import LogSource
+
+    log = open_log(log_url, read_only=True)
+    with Projector(LogSource(log), dsn) as projector:
+        projector.run(stop=finish.is_set, poll_interval_s=0.05)
+        projector.run(until_caught_up=True)
+    log.close()
+
+
+def _await_projector(projector: multiprocessing.process.BaseProcess, progress: Show) -> None:
+    projector.join(PROJECT_S_MAX)
+    if projector.exitcode != 0:
+        raise DemoError(f"the projector ended with {projector.exitcode}; its error is above")
+    progress("project", 1, 1)
+
+
+# -- prove ----------------------------------------------------------------------------------------------------------
+
+
+def _prove(log: EventLog, log_url: str, progress: Show) -> Report:
+    return verify(
+        log,
+        0,
+        stages(),
+        open_again=partial(open_log, log_url, read_only=True),
+        stages_again=stages,
+        workers=WORKERS,
+        progress=partial(progress, "prove"),
+    )
+
+
+def fresh_folder(folder: Path = FOLDER) -> Path:
+    """Empty the demo's folder: every demo starts from nothing."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
