@@ -21,6 +21,8 @@ MARK_HOLD_MAX = 60 * SECOND
 """How long a mark that is not GOOD is held back. Source: domain definitions, section 4 (drawdown)."""
 
 Quoted = tuple[Decimal, PriceSource]
+Seen = tuple[Desk, View]
+"""A desk, and the market it is about to see."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,23 +79,23 @@ def mid_of(view: View) -> Decimal | None:
     return view.mark if view.last is None else view.last
 
 
-def price_of(desk: Desk, position: Position, now: int) -> Quoted:
+def price_of(view: View, position: Position, now: int) -> Quoted:
     """Return what a position is valued at: spot at last, a swap at the effective mark, without a price at its cost."""
-    view = desk.view
     if position.spot and view.last is not None:
         return view.last, PriceSource.MARK
     quoted = effective_mark(view, now)
     return (abs(position.cost / position.base_quantity), PriceSource.LAST) if quoted is None else quoted
 
 
-def valuate(state: AccountState, now: int) -> Valuation:
-    """Value every open position and all dust at the market of ``now``."""
+def valuate(state: AccountState, now: int, seen: Seen | None = None) -> Valuation:
+    """Value every open position and all dust at the market of ``now``; ``seen``: one desk as it will see the market."""
     unrealized, holdings, gross, margin = ZERO, ZERO, ZERO, ZERO
     source = PriceSource.MARK
     for desk in state.desks.values():
         position = desk.position
         if position is not None:
-            price, quoted = price_of(desk, position, now)
+            view = desk.view if seen is None or desk is not seen[0] else seen[1]
+            price, quoted = price_of(view, position, now)
             value = money(abs(position.base_quantity) * price)
             unrealized += position.sign * (value - position.cost)
             gross += value
@@ -129,21 +131,23 @@ def check_books(state: AccountState) -> None:
         raise LedgerError(f"cash {state.cash} + holdings {spent} != {explained} explained by flows and results")
 
 
-def measure(state: AccountState, now: int, *, flow: Decimal = ZERO, reset_peak: bool = False) -> EquityChanged:
+def measure(
+    state: AccountState, now: int, *, flow: Decimal = ZERO, reset_peak: bool = False, seen: Seen | None = None
+) -> EquityChanged:
     """Return the equity of ``state`` (books already moved) at ``now``, with peak, drawdown and day start.
 
     ``flow`` (already in the cash) rescales peak and day start by equity after over before: it is neither profit nor
     loss. ``reset_peak``: an operator released the drawdown halt. The day's start is the equity its first event found.
     """
     check_books(state)
-    value = valuate(state, now)
+    value = valuate(state, now, seen)
     equity = state.cash + value.holdings + value.unrealized
     first = state.next_day == 0
     day_start = state.equity if now >= state.next_day else state.day_start
     peak = state.peak
     if flow and equity > flow and not first:
-        factor_from = equity - flow
-        peak, day_start = money(peak * equity / factor_from), money(day_start * equity / factor_from)
+        before = equity - flow
+        peak, day_start = money(peak * equity / before), money(day_start * equity / before)
     if first:
         day_start = equity
     peak = equity if first or reset_peak or equity > peak else peak

@@ -16,6 +16,7 @@ from schemas.events.common import OrderPurpose, PriceSource
 from schemas.events.control import SettingsChanged, TimerFired, TransferCash
 from schemas.events.data import QualityChanged
 from schemas.events.market import (
+    BookTop,
     Channel,
     FeedStatus,
     InstrumentDefined,
@@ -168,7 +169,7 @@ def _decide_trade(state: AccountState, event: Trade, message: Message) -> Events
         return NOTHING
     view = replace(desk.view)
     take_trade(view, event, message.envelope.ts_event)
-    return _revalued(state, event.instrument_id, desk, view, message.now)
+    return _revalued(state, desk, view, message.now)
 
 
 def _evolve_trade(state: AccountState, event: Trade, message: Message) -> AccountState:
@@ -185,13 +186,20 @@ def _evolve_quote(state: AccountState, event: Quote, message: Message) -> Accoun
     return state
 
 
+def _evolve_book(state: AccountState, event: BookTop, message: Message) -> AccountState:
+    view = _desk(state, event.instrument_id).view
+    view.bid = event.bids[0].price if event.bids else None
+    view.ask = event.asks[0].price if event.asks else None
+    return state
+
+
 def _decide_mark(state: AccountState, event: MarkPrice, message: Message) -> Events:
     desk = state.desks.get(event.instrument_id)
     if desk is None or desk.position is None or desk.position.spot:
         return NOTHING
     view = replace(desk.view)
     take_mark(view, event, message.envelope.ts_event, message.now)
-    return _revalued(state, event.instrument_id, desk, view, message.now)
+    return _revalued(state, desk, view, message.now)
 
 
 def _evolve_mark(state: AccountState, event: MarkPrice, message: Message) -> AccountState:
@@ -210,7 +218,7 @@ def _decide_bar(state: AccountState, event: VenueBar, message: Message) -> Event
     bar = take_bar(view, event, message.envelope.ts_event)
     if bar is None or leaves_in_bar(desk, bar, message.now):
         return NOTHING
-    return _revalued(state, event.instrument_id, desk, view, message.now)
+    return _revalued(state, desk, view, message.now)
 
 
 def _evolve_bar(state: AccountState, event: VenueBar, message: Message) -> AccountState:
@@ -227,7 +235,7 @@ def _decide_quality(state: AccountState, event: QualityChanged, message: Message
         return NOTHING
     view = replace(desk.view)
     take_quality(view, event)
-    return _revalued(state, event.instrument_id, desk, view, message.now)
+    return _revalued(state, desk, view, message.now)
 
 
 def _evolve_quality(state: AccountState, event: QualityChanged, message: Message) -> AccountState:
@@ -235,12 +243,11 @@ def _evolve_quality(state: AccountState, event: QualityChanged, message: Message
     return state
 
 
-def _revalued(state: AccountState, instrument_id: str, desk: Desk, view: View, now: int) -> Events:
+def _revalued(state: AccountState, desk: Desk, view: View, now: int) -> Events:
     """Return the equity with an instrument seen as ``view``; nothing if it is what it was."""
     if not state.ready:
         return NOTHING
-    after = replace(state, desks={**state.desks, instrument_id: replace(desk, view=view)})
-    event = measure(after, now)
+    event = measure(state, now, seen=(desk, view))
     return NOTHING if event.equity == state.equity else (event,)
 
 
@@ -324,6 +331,7 @@ _DECIDE: dict[type[Event], Callable[[AccountState, Any, Message], Events]] = {
 
 _EVOLVE: dict[type[Event], Callable[[AccountState, Any, Message], AccountState]] = {
     Quote: _evolve_quote,
+    BookTop: _evolve_book,
     Trade: _evolve_trade,
     MarkPrice: _evolve_mark,
     VenueBar: _evolve_bar,
