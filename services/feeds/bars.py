@@ -21,6 +21,7 @@ from services.feeds.model import (
     RANK_SETTLED,
     BadLine,
     Declared,
+    FeedError,
     FileCount,
     Item,
     Parsed,
@@ -37,7 +38,7 @@ SPACING_TOLERANCE = MINUTE
 
 # One match checks digits, scale and sign of a whole row; anything else takes the slow path, which names the field.
 _PRICE = r"(\d{1,12}(?:\.\d{1,12})?)"
-_ROW = re.compile(rf"(\d{{13}}),{_PRICE},{_PRICE},{_PRICE},{_PRICE},{_PRICE}")
+_ROW = re.compile(rf"(\d{{13}}),{_PRICE},{_PRICE},{_PRICE},{_PRICE},{_PRICE}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,8 @@ def _bar_parser(shape: FileShape, run: Run) -> Parse:
         o, h, lo, c, v = map(Decimal, groups[1:])
         if not (0 < lo <= o <= h and lo <= c <= h):
             raise BadLine(f"open {o}, high {h}, low {lo}, close {c} are not a bar")
+        if opened % interval:
+            raise BadLine(f"ts_ms={groups[0]} is not the open of a {timeframe} bar")
         closed = opened + interval
         bar = VenueBar(
             instrument_id,
@@ -149,10 +152,15 @@ def _funding_items(source: BarFile, run: Run, number: int) -> Iterator[Item]:
     shape = source.shape
     reader = LineReader(source.path, source.counts[0], venue=source.venue, header=1, instrument_id=shape.instrument_id)
     held: Item | None = None
-    for item in reader.items(_funding_parser(shape), run, number):
+    try:
+        for item in reader.items(_funding_parser(shape), run, number):
+            if held is not None:
+                yield _with_next(held, item[0], shape.interval_us)
+            held = item
+    except FeedError:
         if held is not None:
-            yield _with_next(held, item[0], shape.interval_us)
-        held = item
+            yield held
+        raise
     if held is not None:
         yield held
 

@@ -8,10 +8,11 @@ from itertools import islice
 from pathlib import Path
 
 from schemas.events.market import Channel
+from schemas.timeframes import TIMEFRAMES
 from services.feeds.bars import BAR_HEADER, FUNDING_HEADER, MARK_HEADER, BarFile, FileShape
 from services.feeds.binance_raw import BinanceRecording
 from services.feeds.lines import read_text
-from services.feeds.model import FeedError, Source
+from services.feeds.model import FeedError, Source, UnknownFormat
 from services.feeds.numbers import interval_us, microseconds
 from services.feeds.okx_raw import OkxRecording
 from services.feeds.raw import RawRecording
@@ -54,11 +55,15 @@ def split_symbol(symbol: str) -> tuple[str, str]:
     raise FeedError(f"{symbol}: no known quote currency at its end ({', '.join(_QUOTES)})")
 
 
-def open_sources(paths: Iterable[Path]) -> list[Source]:
-    """Return the sources of these files in the order of their names; files of one raw stream become one source."""
+def open_sources(paths: Iterable[Path]) -> tuple[list[Source], list[str]]:
+    """Return the sources of these files in the order of their names, and the names of what was passed over.
+
+    A folder stands for every file under it; there, and only there, files of no known format are passed over. Files of
+    one raw stream become one source. Raises FeedError where no file is left.
+    """
+    opened, passed_over = _open_all(paths)
     result: list[Source] = []
     streams: dict[str, RawRecording] = {}
-    opened = [open_source(path) for path in sorted(set(paths), key=lambda path: (path.name, str(path)))]
     for source in sorted(opened, key=lambda source: source.first_stamp if isinstance(source, RawRecording) else 0):
         if isinstance(source, RawRecording) and source.key in streams:
             streams[source.key].joined(source)
@@ -66,7 +71,24 @@ def open_sources(paths: Iterable[Path]) -> list[Source]:
         if isinstance(source, RawRecording):
             streams[source.key] = source
         result.append(source)
-    return result
+    if not result:
+        raise FeedError("no file of market data named")
+    return result, passed_over
+
+
+def _open_all(paths: Iterable[Path]) -> tuple[list[Source], list[str]]:
+    named = set(paths)
+    found = {file for path in named if path.is_dir() for file in path.rglob("*") if file.is_file()} - named
+    opened: list[Source] = []
+    passed_over: list[str] = []
+    for path in sorted({path for path in named if not path.is_dir()} | found, key=lambda path: (path.name, str(path))):
+        try:
+            opened.append(open_source(path))
+        except UnknownFormat:
+            if path in named:
+                raise
+            passed_over.append(path.name)
+    return opened, passed_over
 
 
 def open_source(path: Path) -> Source:
@@ -76,12 +98,12 @@ def open_source(path: Path) -> Source:
         source = detect(path, first)
         if source is not None:
             return source
-    raise FeedError(f"{path.name}: not a file of market data that Tapeline knows. Known formats:\n{KNOWN_FORMATS}")
+    raise UnknownFormat(f"{path.name}: not a file of market data that Tapeline knows. Known formats:\n{KNOWN_FORMATS}")
 
 
 def first_line(path: Path) -> str:
     """Return the first line of a file, empty where it has none. Raises FeedError when it cannot be read."""
-    return next(read_text(path), "")
+    return next(read_text(path), "").lstrip("\ufeff")
 
 
 def _bar_file(path: Path, first: str) -> Source | None:
@@ -91,6 +113,8 @@ def _bar_file(path: Path, first: str) -> Source | None:
     kind = match["kind"] or "bars"
     if first != _HEADERS[kind]:
         raise FeedError(f"{path.name}: line 1: the name says {kind}, so the header must be {_HEADERS[kind]}")
+    if kind == "bars" and match["interval"] not in TIMEFRAMES:
+        raise FeedError(f"{path.name}: bars of {match['interval']}; Tapeline works with {', '.join(TIMEFRAMES)}")
     instrument_id, venue = _instrument(match["name"], match["perp"] is not None)
     return BarFile(path, FileShape(instrument_id, venue, kind, match["interval"], interval_us(match["interval"])))
 
@@ -111,7 +135,7 @@ def _okx_recording(path: Path, first: str) -> Source | None:
     if _OKX_LINE.match(first) is None:
         return None
     if '"t":"http"' in first:
-        raise FeedError(f"{path.name}: recorded REST replies, not market data; pass it with --instruments")
+        raise UnknownFormat(f"{path.name}: recorded REST replies, not market data; pass it with --instruments")
     return OkxRecording(path, "OKX", "raw OKX lines", f"okx|{path.name}", 0)
 
 

@@ -55,6 +55,7 @@ _CHANNELS: dict[type[Event], tuple[Channel, int | None]] = {
 class FeedSummary:
     """What was read, for the run's summary.
 
+    ``passed_over``: files of a named folder that are none of the known formats.
     ``funding_missing``: settlements inside the period without a row, by instrument; no entry: no funding at all.
     ``mark_cadence_us``: by instrument, None where the marks have no fixed cadence; no entry: no marks at all.
     """
@@ -63,6 +64,7 @@ class FeedSummary:
     venues: tuple[str, ...]
     instruments: tuple[str, ...]
     files: tuple[FileCount, ...]
+    passed_over: tuple[str, ...]
     lines: int
     ticks: dict[str, int]
     quarantined: int
@@ -98,7 +100,9 @@ class Feed:
         start: int | None = None,
         end: int | None = None,
         warmup: timedelta | None = None,
+        passed_over: Sequence[str] = (),
     ) -> None:
+        self._passed_over = tuple(passed_over)
         self._sources = [source for source in sources if _wanted(source, instruments)]
         if not self._sources:
             raise FeedError("no file of the feed holds a wanted instrument")
@@ -135,6 +139,7 @@ class Feed:
             venues=tuple(sorted({source.venue for source in self._sources})),
             instruments=tuple(sorted(name for name in self._opened if name)),
             files=tuple(counts),
+            passed_over=self._passed_over,
             lines=sum(count.lines for count in counts),
             ticks=dict(sorted(tally.ticks.items())),
             quarantined=sum(count.quarantined for count in counts),
@@ -190,7 +195,7 @@ class Feed:
             if self._end is not None and ts >= self._end:
                 return
             if (self._start is None or ts >= self._start) and (
-                self._instruments is None or item[2] in self._instruments
+                self._instruments is None or not item[2] or item[2] in self._instruments
             ):
                 yield item
 
@@ -300,21 +305,19 @@ def open_feed(
     end: int | None = None,
     producer: str = PRODUCER,
 ) -> Feed:
-    """Return the feed of these files, in feed order whatever order they are named in.
+    """Return the feed of these files and folders, in feed order whatever order they are named in.
 
     ``instruments_file``: OKX's own reply, in force over the shipped table. ``warmup``: bars that close within it, from
     the first bar's open, are history (default 3 days where the feed is bars only, else none). ``start``, ``end``:
     microseconds, ``end`` exclusive. Raises FeedError naming a file that is missing or of no known format, or an
     unknown instrument; the iteration raises it where a file is damaged.
     """
-    if not paths:
-        raise FeedError("no file named")
     known: dict[str, InstrumentDefined] = dict(shipped_instruments())
     if instruments_file is not None:
         known.update(load_instruments(instruments_file))
     run = Run(known, producer)
-    sources = open_sources(paths)
+    sources, passed_over = open_sources(paths)
     for source in sources:
         for entry in source.declared if _wanted(source, instruments) else ():
             run.instrument(entry.instrument_id, source.name)
-    return Feed(sources, run, instruments=instruments, start=start, end=end, warmup=warmup)
+    return Feed(sources, run, instruments=instruments, start=start, end=end, warmup=warmup, passed_over=passed_over)

@@ -75,11 +75,21 @@ class LineReader:
         self._window_end = WINDOW
         self._window_bad = 0
         self._position = 0
+        self._last = 0
 
     def items(self, parse: Parse, run: Run, number: int) -> Iterator[Item]:
         """Yield the ticks of the file in its order. Raises FeedError at a damaged end or too many bad lines."""
+        try:
+            yield from self._read(parse, run, number)
+        except FeedError:
+            if self._held and self._last:
+                yield from self._quarantined(self._last, RANK_CONTEXT, run.producer, number)
+            raise
+        if self._held:
+            yield from self._quarantined(self._last_resort(), RANK_CONTEXT, run.producer, number)
+
+    def _read(self, parse: Parse, run: Run, number: int) -> Iterator[Item]:
         count, venue, producer = self.count, self.venue, run.producer
-        last = 0
         for line_number, line in enumerate(read_text(self.path), 1):
             if line_number <= self.header or not line:
                 continue
@@ -92,18 +102,16 @@ class LineReader:
             for parsed in found:
                 if self._held:
                     yield from self._quarantined(parsed.ts_event, parsed.rank, producer, number)
-                last = parsed.ts_event
+                self._last = ts = parsed.ts_event
                 count.ticks += 1
                 self._position += 1
-                envelope = make_envelope(tick_id(venue, parsed), last, parsed.ts_ingest, producer)
-                yield (last, parsed.rank, parsed.instrument_id, number, self._position, envelope, parsed.event)
-        if self._held:
-            yield from self._quarantined(self._last_resort(last), RANK_CONTEXT, producer, number)
+                envelope = make_envelope(tick_id(venue, parsed), ts, parsed.ts_ingest, producer)
+                yield (ts, parsed.rank, parsed.instrument_id, number, self._position, envelope, parsed.event)
 
-    def _last_resort(self, last: int) -> int:
-        if not last:
+    def _last_resort(self) -> int:
+        if not self._last:
             raise FeedError(f"{self.path.name}: no line could be read; the first reason: {self._held[0][1]}")
-        return last
+        return self._last
 
     def _set_aside(self, line_number: int, line: str, error: Exception) -> None:
         reason = str(error) if isinstance(error, ValueError) and str(error) else f"{type(error).__name__}: {error}"

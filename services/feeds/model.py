@@ -37,6 +37,10 @@ class FeedError(Exception):
     """A feed that cannot be imported, or not any further; the message names the file and what to do."""
 
 
+class UnknownFormat(FeedError):
+    """A file that is none of the known formats."""
+
+
 class BadLine(ValueError):
     """A line that does not say what its format promises; the message is the reason kept with the quarantined line."""
 

@@ -12,8 +12,8 @@ MINUTE = 60_000_000
 """Microseconds in a minute."""
 
 _UNITS = {"s": 1_000_000, "m": MINUTE, "h": 60 * MINUTE, "d": 1440 * MINUTE, "w": 10080 * MINUTE}
-_INTERVAL = re.compile(r"(\d{1,4})([smhdw])")
-_WHOLE = re.compile(r"\d{1,19}")
+_INTERVAL = re.compile(r"(\d{1,4})([smhdw])", re.ASCII)
+_WHOLE = re.compile(r"\d{1,19}", re.ASCII)
 _LIMIT = Decimal(10) ** 20
 _STEP = {unit: Decimal(1).scaleb(-scale) for unit, scale in SCALES.items()}
 

@@ -28,6 +28,7 @@ from schemas.events.market import (
     Trade,
     VenueBar,
 )
+from schemas.timeframes import TIMEFRAMES
 from schemas.values import Micros, Price, Quantity, Rate
 from services.feeds.book import DEPTH, Book, book_top
 from services.feeds.instruments.okx import base_quantity, contracts_to_base
@@ -43,10 +44,11 @@ from services.feeds.model import (
     Parsed,
     Run,
 )
-from services.feeds.numbers import interval_us, microseconds, milliseconds, number, positive
+from services.feeds.numbers import microseconds, milliseconds, number, positive
 from services.feeds.raw import PREFIXED, RawRecording, feed_status
 
 SIDES = {"buy": Side.BUY, "sell": Side.SELL}
+_CANDLES = {"candle" + timeframe.replace("h", "H"): timeframe for timeframe in TIMEFRAMES}
 _BOOKS = ("books", "books-l2-tbt", "books50-l2-tbt")
 
 
@@ -98,8 +100,8 @@ class OkxParser:
         for row in message["data"]:
             if channel in _BOOKS:
                 found += self._levels(row, instrument_id, ts_ingest, message.get("action") == "snapshot")
-            elif channel.startswith("candle"):
-                found += self._candle(row, instrument_id, ts_ingest, channel.removeprefix("candle"))
+            elif channel in _CANDLES:
+                found += self._candle(row, instrument_id, ts_ingest, _CANDLES[channel])
             elif channel in self._handlers:
                 found += self._handlers[channel](row, instrument_id, ts_ingest)
             else:
@@ -125,8 +127,8 @@ class OkxParser:
     def _trade(self, row: dict[str, Any], instrument_id: str, ts_ingest: int) -> list[Parsed]:
         price = positive(row["px"], "px", "Price")
         size = base_quantity(self._known(instrument_id), positive(row["sz"], "sz", "Quantity"), price)
-        trade = Trade(instrument_id, row["tradeId"], SIDES[row["side"]], Price(price), size)
-        return [_tick(row, ts_ingest, RANK_TICK, instrument_id, row["tradeId"], trade)]
+        trade = Trade(instrument_id, str(row["tradeId"]), SIDES[row["side"]], Price(price), size)
+        return [_tick(row, ts_ingest, RANK_TICK, instrument_id, trade.trade_id, trade)]
 
     def _ticker(self, row: dict[str, Any], instrument_id: str, ts_ingest: int) -> list[Parsed]:
         if not (row["bidPx"] and row["askPx"]):
@@ -187,16 +189,15 @@ class OkxParser:
                 found.insert(0, _tick(stamped, ts_ingest, RANK_SETTLED, instrument_id, str(last), settled))
         return found
 
-    def _candle(self, row: Sequence[str], instrument_id: str, ts_ingest: int, interval: str) -> list[Parsed]:
+    def _candle(self, row: Sequence[str], instrument_id: str, ts_ingest: int, timeframe: str) -> list[Parsed]:
         """Return a closed bar. Source: OKX v5: field 8 is ``confirm``; base volume is field 6 for swaps, 5 for spot."""
         if row[8] != "1":
             return []
-        length, opened = interval_us(interval), milliseconds(row[0], "ts")
+        length, opened = TIMEFRAMES[timeframe], milliseconds(row[0], "ts")
         o, h, lo, c = (positive(text, name, "Price") for text, name in zip(row[1:5], ("o", "h", "l", "c"), strict=True))
         if not (lo <= o <= h and lo <= c <= h):
             raise BadLine(f"open {o}, high {h}, low {lo}, close {c} are not a bar")
         volume = row[5] if self._known(instrument_id).kind is InstrumentKind.SPOT else row[6]
-        timeframe = interval.lower() if interval[-1] in "HDW" else interval
         volume_base = Quantity(number(volume, "volume", "Quantity"))
         bar = VenueBar(instrument_id, timeframe, Micros(opened), Price(o), Price(h), Price(lo), Price(c), volume_base)
         closed, rank = opened + length, RANK_BAR + length // 1_000_000

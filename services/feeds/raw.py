@@ -106,4 +106,4 @@ def in_feed_order(items: Iterable[Item]) -> Iterator[Item]:
 def feed_status(instrument_id: str, channel: Channel, state: FeedState, source: str, ts: int, detail: str) -> Parsed:
     """Return the tick that says a channel was lost or is back."""
     event = FeedStatus(instrument_id, channel, state, FeedOrigin.RECORDED, source, None, detail)
-    return Parsed(ts, ts, RANK_TICK, instrument_id, f"{channel}|{state}|{detail}", event)
+    return Parsed(ts, ts, RANK_TICK, instrument_id, f"{channel}|{state}|{ts}|{detail}", event)

@@ -23,7 +23,7 @@ from services.feeds.raw import in_feed_order
 OKX_COLUMNS = ("instrument_name", "trade_id", "side", "price", "size", "created_time")
 TARDIS_TRADES = "exchange,symbol,timestamp,local_timestamp,id,side,price,amount"
 TARDIS_QUOTES = "exchange,symbol,timestamp,local_timestamp,ask_amount,ask_price,bid_price,bid_amount"
-BARE_ROW = re.compile(r"\d{10},[\d.]+,[\d.]+,[A-Z]+")
+BARE_ROW = re.compile(r"\d{10},[\d.]+,[\d.]+,[A-Z]+", re.ASCII)
 
 _SIDES = {"buy": Side.BUY, "sell": Side.SELL, "unknown": Side.UNKNOWN, "any": Side.UNKNOWN}
 
@@ -177,7 +177,7 @@ def okx_columns(header: str) -> tuple[str, ...] | None:
 
     Files of 2021 and 2022 have two names a column, ``trade_id/<Chinese>`` in GBK; the English one counts.
     """
-    columns = tuple(column.split("/")[0].strip() for column in header.lstrip("\ufeff").split(","))
+    columns = tuple(column.split("/")[0].strip() for column in header.split(","))
     return columns if set(OKX_COLUMNS[1:]) <= set(columns) else None
 
 

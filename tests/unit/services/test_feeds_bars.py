@@ -153,6 +153,7 @@ def test_a_settlement_knows_the_next_one_only_where_the_spacing_is_regular(tmp_p
         (f"{T},100,101,99,x,1", "close='x' is not a number"),
         ("soon,100,101,99,100,1", "ts_ms='soon' is not a whole number"),
         ("1742400000,100,101,99,100,1", "is not a time in epoch milliseconds"),
+        (f"{T + 1},100,101,99,100,1", "is not the open of a 1m bar"),
         ("�", "1 fields instead of 6"),
     ],
 )
@@ -239,3 +240,47 @@ def test_start_end_and_instruments_narrow_the_feed(tmp_path: Path) -> None:
     feed = open_feed(paths, instruments={"BTC-USDT-SWAP"}, start=start, end=end)
     found = [(event.instrument_id, event.ts_open // 1000 - T) for event in events(feed) if isinstance(event, VenueBar)]
     assert found == [("BTC-USDT-SWAP", MINUTE_MS), ("BTC-USDT-SWAP", 2 * MINUTE_MS)]
+
+
+def test_a_timeframe_nobody_works_with_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FeedError, match="bars of 3m; Tapeline works with 1m, 5m"):
+        open_feed([write(tmp_path, "BTC-USDT-SWAP_3m_x.csv", BARS, *bar_rows(1))])
+
+
+def test_a_byte_order_mark_and_windows_line_ends_do_no_harm(tmp_path: Path) -> None:
+    path = tmp_path / "BTC-USDT-SWAP_1m_x.csv"
+    path.write_bytes(f"\ufeff{BARS}\r\n{bar_rows(1)[0]}\r\n\r\n".encode())
+    assert [type(event) for event in events(open_feed([path]))] == [InstrumentDefined, FeedStatus, VenueBar]
+
+
+def test_a_folder_stands_for_its_files_and_says_what_it_passes_over(tmp_path: Path) -> None:
+    write(tmp_path, "BTC-USDT-SWAP_1m_x.csv", BARS, *bar_rows(1))
+    (tmp_path / "more").mkdir()
+    write(tmp_path / "more", "ETH-USDT-SWAP_1m_x.csv.gz", BARS, *bar_rows(1))
+    write(tmp_path, "notes.txt", "hello")
+    feed = open_feed([tmp_path])
+    list(feed)
+    assert feed.summary().instruments == ("BTC-USDT-SWAP", "ETH-USDT-SWAP")
+    assert feed.summary().passed_over == ("notes.txt",)
+    with pytest.raises(FeedError, match="no file of market data named"):
+        open_feed([])
+
+
+def test_a_bad_line_right_before_a_damaged_end_is_kept(tmp_path: Path) -> None:
+    path = write(tmp_path, "BTC-USDT-SWAP_1m_x.csv.gz", BARS, *bar_rows(3), "bad")
+    path.write_bytes(path.read_bytes()[:-8])
+    found: list[object] = []
+    with pytest.raises(FeedError, match="damaged after line 5"):
+        found.extend(event for _, event in open_feed([path]))
+    assert [type(event) for event in found[2:]] == [VenueBar, VenueBar, VenueBar, LineQuarantined]
+
+
+def test_a_settlement_right_before_a_damaged_end_is_kept(tmp_path: Path) -> None:
+    path = write(
+        tmp_path, "BTC-USDT-SWAP_funding_8h_x.csv.gz", "ts_ms,funding_rate", f"{T},0.1", f"{T + 8 * HOUR_MS},0.2"
+    )
+    path.write_bytes(path.read_bytes()[:-8])
+    found: list[object] = []
+    with pytest.raises(FeedError, match="damaged after line 3"):
+        found.extend(event for _, event in open_feed([path]))
+    assert sum(isinstance(event, FundingSettled) for event in found) == 2

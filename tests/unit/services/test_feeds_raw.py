@@ -94,6 +94,7 @@ def test_other_okx_channels(tmp_path: Path) -> None:
         okx("funding-rate", {**funding, **settled}),
         okx("candle1m", [*candle, "0"]),
         okx("candle1m", [*candle, "1"]),
+        okx("candle1M", [*candle, "1"]),
         okx("open-interest", {"oi": "1", "ts": ts}),
         json.dumps({"event": "subscribe", "arg": {"channel": "tickers", "instId": BTC}}),
     ]
@@ -115,6 +116,7 @@ def test_other_okx_channels(tmp_path: Path) -> None:
     assert found[8].base_volume == Decimal(7)
     assert feed.summary().files[0].unused == {
         "channel candle1m: nothing new": 1,
+        "channel candle1M": 1,
         "channel open-interest": 1,
         "message without data (subscribe)": 1,
     }
