@@ -49,6 +49,11 @@ class ServiceSettings(BaseSettings):
         validation_alias="TAPELINE_DB",
         description="The projections' database: embedded:FOLDER (PostgreSQL from a wheel) or postgresql://USER@HOST/NAME.",
     )
+    db_read_password: SecretStr | None = Field(
+        None,
+        validation_alias="TAPELINE_DB_READ_PASSWORD",
+        description="Password of the read-only role tapeline_read, where the server asks for one: a secret.",
+    )
     shard: int = Field(
         0, ge=0, le=1023, validation_alias="TAPELINE_SHARD", description="The partition of this account in every topic."
     )
@@ -88,7 +93,9 @@ class ServiceSettings(BaseSettings):
         None, validation_alias="OKX_API_PASSPHRASE", description="OKX passphrase: a secret, not used by this version."
     )
 
-    @field_validator("api_token", "okx_api_key", "okx_api_secret", "okx_api_passphrase", mode="before")
+    @field_validator(
+        "api_token", "db_read_password", "okx_api_key", "okx_api_secret", "okx_api_passphrase", mode="before"
+    )
     @classmethod
     def _empty_is_absent(cls, value: object) -> object:
         return None if value == "" else value

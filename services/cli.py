@@ -1,0 +1,127 @@
+"""``tapeline``: the command line. Loads only the command group that is asked for; help loads none of them.
+
+Exit codes: 0 done; 1 the answer is no (verification failed, plan denied); 2 wrong use or bad input; 3 a dependency is
+missing or unreachable. Errors are one line on stderr; ``--debug`` adds the traceback.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+from services.commands.common import BAD_INPUT, MISSING, NO, CliError, Options, safe_text
+
+COMMANDS: tuple[tuple[str, str, str], ...] = (
+    ("demo", "demo", "The whole chain on recorded data, then the review of the run."),
+    ("feed", "feeds", "Recorded data in: candles, marks, funding, trades, raw WebSocket lines."),
+    ("api", "api", "The HTTP API: read side and control side."),
+    ("projector", "projector", "Keep the database up to the log."),
+    ("plan", "trading", "Ask for a plan, or send one through risk."),
+    ("position", "trading", "Close a position."),
+    ("risk", "trading", "Pause, resume, kill, move a limit, or look at the trading state."),
+    ("replay", "replay", "Prove a run from its log, or rebuild its tables."),
+    ("log", "log", "The log itself, decoded: topics, tail, cat."),
+    ("doctor", "doctor", "What is installed, reachable and configured."),
+)
+"""Command, module of ``services.commands`` that registers it, and its line of help."""
+
+ERRORS: dict[str, int] = {
+    "schemas.settings:SettingsError": BAD_INPUT,
+    "schemas.plan_document:PlanDocumentError": BAD_INPUT,
+    "schemas.codec:CodecError": BAD_INPUT,
+    "services.feeds.model:FeedError": BAD_INPUT,
+    "streams.log.base:LogError": MISSING,
+    "streams.journal:TraderStopped": NO,
+    "services.demo:DemoError": MISSING,
+    "projections.connect:ProjectionError": MISSING,
+    "services.query.database:DatabaseUnavailable": MISSING,
+    "psycopg:OperationalError": MISSING,
+    "builtins:ModuleNotFoundError": MISSING,
+    "builtins:FileNotFoundError": BAD_INPUT,
+    "builtins:PermissionError": BAD_INPUT,
+    "builtins:IsADirectoryError": BAD_INPUT,
+}
+"""Errors a user can do something about, and their exit code. Anything else is a bug and keeps its traceback."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    try:
+        code = _build(given)(given, prog_name="tapeline", standalone_mode=False)
+    except typer.Abort:
+        raise SystemExit(130) from None
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has left, as `| head` does
+        raise SystemExit(0) from None
+    except _expected_errors() as error:
+        raise SystemExit(_report(error, debug)) from None
+    raise SystemExit(code if isinstance(code, int) else 0)
+
+
+def _build(given: Sequence[str]) -> typer.Typer:
+    """Return the application: the wanted group in full, every other one as its line of help."""
+    app = typer.Typer(
+        help=(__doc__ or "").splitlines()[0].replace("``", ""), add_completion=False, no_args_is_help=True,
+        rich_markup_mode=None, pretty_exceptions_enable=False,
+    )  # fmt: skip
+    app.callback()(_callback)
+    wanted = next((word for word in given if not word.startswith("-")), None)
+    for name, module, words in COMMANDS:
+        if name == wanted:
+            import_module(f"services.commands.{module}").register(app)
+        else:
+            app.command(name, help=words)(_not_loaded)
+    return app
+
+
+def _callback(
+    context: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and debug logs.")] = False,
+    env_file: Annotated[Path, typer.Option("--env-file", help="Where settings are read from.")] = Path(".env"),
+) -> None:
+    context.obj = Options(debug=debug, env_file=env_file)
+
+
+def _not_loaded() -> None:
+    """Stand for a group that was not asked for."""
+
+
+def _expected_errors() -> tuple[type[BaseException], ...]:
+    """Return the error classes of the modules that are loaded: what is not loaded cannot have been raised."""
+    found: list[type[BaseException]] = [CliError, TyperException]
+    for name in ERRORS:
+        module, _, attribute = name.partition(":")
+        if module in sys.modules:
+            found.append(getattr(sys.modules[module], attribute))
+    return tuple(found)
+
+
+def _report(error: BaseException, debug: bool) -> int:
+    """Write one line that says what is wrong, and return the exit code."""
+    if debug:
+        sys.stderr.write(safe_text("".join(traceback.format_exception(error))))
+    formatted = getattr(error, "format_message", None)
+    message = formatted() if callable(formatted) else str(error)
+    sys.stderr.write(f"tapeline: {safe_text(' '.join(message.split()))}\n")
+    return _code_of(error)
+
+
+def _code_of(error: BaseException) -> int:
+    own = getattr(error, "exit_code", None)
+    if isinstance(own, int):
+        return own
+    names = [f"{cls.__module__}:{cls.__qualname__}" for cls in type(error).__mro__]
+    return next((ERRORS[name] for name in names if name in ERRORS), BAD_INPUT)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""What every command shares: options, output, exit codes. Imports nothing heavy: it is loaded for ``--help`` too."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from services.settings import Settings
+    from streams.log.base import EventLog
+
+DONE, NO, BAD_INPUT, MISSING = 0, 1, 2, 3
+"""Exit codes: done; the answer is no; wrong use or bad input; a dependency is missing."""
+
+LogOption = Annotated[
+    str | None, typer.Option("--log", metavar="URL", help="sqlite:///PATH or kafka://HOST:PORT; default TAPELINE_LOG.")
+]
+DbOption = Annotated[
+    str | None, typer.Option("--db", metavar="URL", help="embedded:FOLDER or postgresql://...; default TAPELINE_DB.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON for machines.")]
+
+
+class CliError(Exception):
+    """An error of ours with its exit code; the message is one line that says what to do."""
+
+    def __init__(self, message: str, *, exit_code: int = BAD_INPUT) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What was given before the command."""
+
+    debug: bool
+    env_file: Path
+
+
+def load(
+    context: typer.Context,
+    *,
+    log: str | None = None,
+    db: str | None = None,
+    more: Mapping[str, str | None] | None = None,
+) -> Settings:
+    """Return the settings in force, given options over the environment, and start the redacted logs.
+
+    ``more``: further options by variable name; None: not given. Raises SettingsError.
+    """
+    from services.settings import load_settings
+
+    options: Options = context.obj
+    given = {"TAPELINE_LOG": log, "TAPELINE_DB": db, "TAPELINE_LOG_LEVEL": "DEBUG" if options.debug else None}
+    overrides = {name: value for name, value in {**given, **(more or {})}.items() if value is not None}
+    settings = load_settings(env_file=options.env_file, overrides=overrides)
+    from services.logs import configure_logs
+
+    configure_logs(level=settings.service.log_level, secrets=settings.secrets())
+    return settings
+
+
+@contextmanager
+def open_log(url: str, *, read_only: bool = True) -> Iterator[EventLog]:
+    """Open the log for as long as the block lasts. Raises LogError."""
+    from streams.log import open_log as open_by_url
+
+    log = open_by_url(url, read_only=read_only)
+    try:
+        yield log
+    finally:
+        log.close()
+
+
+def emit(content: Any, *, as_json: bool, human: Callable[[], str]) -> None:
+    """Write a result: JSON for machines, else the text ``human`` returns."""
+    text = json.dumps(content, ensure_ascii=False, allow_nan=False, default=str) if as_json else human()
+    sys.stdout.write(text.rstrip("\n") + "\n")
+
+
+def line(content: Any) -> None:
+    """Write one JSON line."""
+    sys.stdout.write(json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def table(rows: list[list[str]]) -> str:
+    """Return rows as aligned columns; the first row is the heading."""
+    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
+    padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
+    return "\n".join("  ".join(row).rstrip() for row in padded)
+
+
+def safe_text(text: str) -> str:
+    """Return a text without secrets: error messages quote what they were given."""
+    from services.logs import redact_text
+
+    return redact_text(text)

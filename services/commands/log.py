@@ -1,0 +1,180 @@
+"""``tapeline log``: the log itself, decoded. Shows what is stored, repeats included; changes nothing."""
+
+from __future__ import annotations
+
+import time
+from base64 import b64encode
+from collections.abc import Iterator
+from dataclasses import dataclass
+from threading import Event as Alarm
+from typing import Annotated, Any
+
+import typer
+
+from schemas.codec import CodecError, decode
+from schemas.json_form import to_json
+from schemas.topics import BY_NAME, TOPICS
+from services.commands.common import CliError, JsonOption, LogOption, emit, line, load, open_log, table
+from streams.log.base import EventLog, StoredRecord
+
+FETCH = 1_000
+FOLLOW_S = 60.0
+POLL_S = 0.05
+
+Topic = Annotated[str, typer.Argument(help="A topic; `tapeline log topics` lists them.")]
+Types = Annotated[list[str] | None, typer.Option("--type", help="Only these event types; may be given again.")]
+Instrument = Annotated[str | None, typer.Option("--instrument", help="Only events of this instrument.")]
+Partition = Annotated[int | None, typer.Option("--partition", min=0, help="Only this partition (shard).")]
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which events to show."""
+
+    types: frozenset[str]
+    instrument_id: str | None
+
+    def takes(self, form: dict[str, Any]) -> bool:
+        """Tell whether a decoded record is wanted; one that cannot be read is shown unless something was filtered."""
+        if self.types and form.get("event") not in self.types:
+            return False
+        return self.instrument_id is None or form.get("payload", {}).get("instrument_id") == self.instrument_id
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group."""
+    group = typer.Typer(help="The log itself, decoded: topics, tail, cat.", no_args_is_help=True, rich_markup_mode=None)
+    group.command("topics")(topics)
+    group.command("cat")(cat)
+    group.command("tail")(tail)
+    app.add_typer(group, name="log")
+
+
+def topics(context: typer.Context, log: LogOption = None, as_json: JsonOption = False) -> None:
+    """List the topics with their records per partition."""
+    with open_log(load(context, log=log).service.log) as opened:
+        rows = [_topic_row(opened, topic.name) for topic in TOPICS]
+    heading = ["topic", "writer", "records", "partitions"]
+    body = [[row["topic"], row["writer"], str(row["records"]), str(len(row["end_offsets"]))] for row in rows]
+    emit(rows, as_json=as_json, human=lambda: table([heading, *body]))
+
+
+def _topic_row(log: EventLog, name: str) -> dict[str, Any]:
+    ends = [log.end_offset(name, partition) for partition in range(log.partitions(name))]
+    topic = BY_NAME[name]
+    types = [event.__name__ for event in topic.events]
+    return {"topic": name, "writer": topic.writer, "records": sum(ends), "end_offsets": ends, "types": types}
+
+
+def cat(
+    context: typer.Context,
+    topic: Topic,
+    log: LogOption = None,
+    types: Types = None,
+    instrument: Instrument = None,
+    partition: Partition = None,
+    from_offset: Annotated[int, typer.Option("--from-offset", min=0, help="First offset looked at.")] = 0,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Stop after this many lines.")] = None,
+    as_json: JsonOption = True,
+) -> None:
+    """Write a topic as JSON lines, oldest first."""
+    wanted = _filter(topic, types, instrument)
+    with open_log(load(context, log=log).service.log) as opened:
+        left = limit
+        for number in _partitions(opened, topic, partition):
+            end = opened.end_offset(topic, number)
+            for form in _forms(opened, topic, number, from_offset, end, wanted):
+                if left == 0:
+                    return
+                line(form)
+                left = None if left is None else left - 1
+
+
+def tail(
+    context: typer.Context,
+    topic: Topic,
+    log: LogOption = None,
+    types: Types = None,
+    instrument: Instrument = None,
+    partition: Partition = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Lines from the end; with --follow, in all.")] = 10,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Wait for new records.")] = False,
+    seconds: Annotated[
+        float, typer.Option("--for", min=0.0, help="With --follow: stop after so many seconds.")
+    ] = FOLLOW_S,
+    as_json: JsonOption = True,
+) -> None:
+    """Write the end of a topic as JSON lines and, with --follow, what comes after it."""
+    wanted = _filter(topic, types, instrument)
+    with open_log(load(context, log=log).service.log) as opened:
+        numbers = _partitions(opened, topic, partition)
+        ends = {number: opened.end_offset(topic, number) for number in numbers}
+        if follow:
+            _follow(opened, topic, ends, wanted, limit, time.monotonic() + seconds)
+            return
+        for number in numbers:
+            for form in _last(opened, topic, number, ends[number], wanted, limit):
+                line(form)
+
+
+def _follow(log: EventLog, topic: str, places: dict[int, int], wanted: Filter, limit: int, deadline: float) -> None:
+    pause, left = Alarm(), limit
+    while left and time.monotonic() < deadline:
+        before = dict(places)
+        for number, offset in before.items():
+            for record in log.read(topic, number, offset, limit=FETCH):
+                places[number] = record.offset + 1
+                form = form_of(record)
+                if left and wanted.takes(form):
+                    line(form)
+                    left -= 1
+        if places == before:
+            pause.wait(POLL_S)
+
+
+def _last(log: EventLog, topic: str, partition: int, end: int, wanted: Filter, limit: int) -> list[dict[str, Any]]:
+    """Return the last ``limit`` wanted records before ``end``, oldest first, reading backwards in blocks."""
+    found: list[dict[str, Any]] = []
+    while end > 0 and len(found) < limit:
+        start = max(0, end - FETCH)
+        found = [*_forms(log, topic, partition, start, end, wanted), *found]
+        end = start
+    return found[-limit:]
+
+
+def _forms(log: EventLog, topic: str, partition: int, start: int, end: int, wanted: Filter) -> Iterator[dict[str, Any]]:
+    while start < end:
+        records = log.read(topic, partition, start, limit=min(FETCH, end - start))
+        if not records:
+            return
+        for record in records:
+            form = form_of(record)
+            if wanted.takes(form):
+                yield form
+        start = records[-1].offset + 1
+
+
+def form_of(record: StoredRecord) -> dict[str, Any]:
+    """Return a record as JSON: its place, key and event; one that cannot be read with the reason and its bytes."""
+    place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+    try:
+        return place | {"key": record.key.decode("utf-8", "replace"), **to_json(*decode(record.value))}
+    except CodecError as error:
+        return place | {"error": str(error), "raw": b64encode(record.value).decode()}
+
+
+def _filter(topic: str, types: list[str] | None, instrument: str | None) -> Filter:
+    if topic not in BY_NAME:
+        raise CliError(f"{topic}: no such topic; there are {', '.join(BY_NAME)}")
+    known = [event.__name__ for event in BY_NAME[topic].events]
+    for name in types or ():
+        if name not in known:
+            raise CliError(f"--type {name}: {topic} carries {', '.join(known)}")
+    return Filter(frozenset(types or ()), instrument)
+
+
+def _partitions(log: EventLog, topic: str, partition: int | None) -> list[int]:
+    count = log.partitions(topic)
+    if partition is not None and partition >= count:
+        raise CliError(f"--partition {partition}: {topic} has {count}, counted from 0")
+    return list(range(count)) if partition is None else [partition]

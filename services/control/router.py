@@ -1,0 +1,183 @@
+"""The control routes: each appends one command, waits (bounded) for its outcome event and returns it.
+
+Every route needs the header ``X-API-Token``; it is checked before anything of the request is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import sha256
+from hmac import compare_digest
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header
+from fastapi.responses import JSONResponse
+
+from schemas.envelope import Event
+from schemas.events.control import (
+    ClosePosition,
+    ExecutePlan,
+    GeneratePlan,
+    KillSwitch,
+    OverrideLimit,
+    PauseTrading,
+    Planner,
+    ResumeTrading,
+)
+from schemas.events.plan import PlanDeclined, PlanProposed
+from schemas.events.risk import PlanApproved, PlanDenied
+from schemas.json_form import to_json
+from schemas.plan_document import PlanDocumentError, parse_plan_document
+from services.control.commands import Answer, CommandDesk
+from services.control.requests import flag, only, parse_object, pause_state, read_body, text
+from services.control.symbols import INSTRUMENT, SymbolError, instrument_of
+from services.errors import ApiError, FieldError, invalid
+
+Body = Annotated[bytes, Depends(read_body)]
+_STATUS_OF_CODE = {"UNKNOWN_INSTRUMENT": 404, "HARD_BOUND": 422, "UNKNOWN_LIMIT": 422}
+"""HTTP status of a refusal; every other (LATCHED_CAUSES, NO_POSITION, ...) is a conflict with the state: 409."""
+_WORDS: dict[type[Event], str] = {
+    PlanProposed: "proposed",
+    PlanDeclined: "declined",
+    PlanApproved: "approved",
+    PlanDenied: "denied",
+}
+
+
+def token_check(token: str | None) -> Callable[[str | None], None]:
+    """Return the dependency that refuses callers without the token; with no token configured it refuses everybody."""
+    expected = None if token is None else sha256(token.encode()).digest()
+
+    def check(x_api_token: Annotated[str | None, Header()] = None) -> None:
+        given = sha256((x_api_token or "").encode()).digest()
+        if expected is None:
+            raise ApiError(401, "control is off: set TAPELINE_API_TOKEN and restart the API")
+        if not compare_digest(given, expected):
+            raise ApiError(401, "missing or wrong token in the header X-API-Token")
+
+    return check
+
+
+def describe(answer: Answer) -> dict[str, Any]:
+    """Return the JSON body of an answer: the outcome event in full, and the further events that name the command."""
+    body: dict[str, Any] = {"command_id": answer.command_id, "command": type(answer.command).__name__}
+    if answer.outcome is None:
+        return body | {"status": "pending", "href": f"/commands/{answer.command_id}"}
+    event = answer.outcome[1]
+    status = _WORDS.get(type(event), "refused" if answer.refused is not None else "done")
+    related = [to_json(*pair) for pair in answer.related]
+    return body | {"status": status, "outcome": to_json(*answer.outcome), "related": related}
+
+
+def respond(answer: Answer) -> JSONResponse:
+    """Return 200 with the outcome, 202 while there is none, or the status of a refusal."""
+    body = describe(answer)
+    if answer.outcome is None:
+        return JSONResponse(body, status_code=202)
+    if answer.refused is None:
+        return JSONResponse(body)
+    body["detail"] = f"{answer.refused}: {body['outcome']['payload']['detail']}"
+    return JSONResponse(body, status_code=_STATUS_OF_CODE.get(answer.refused, 409))
+
+
+def control_router(desk: CommandDesk, *, token: str | None, wait_s: float) -> APIRouter:
+    """Return the control routes over one account's desk."""
+    router = APIRouter(tags=["control"], dependencies=[Depends(token_check(token))])
+    _add_plan_routes(router, desk, wait_s)
+    _add_risk_routes(router, desk, wait_s)
+    _add_command_route(router, desk)
+    return router
+
+
+def _add_plan_routes(router: APIRouter, desk: CommandDesk, wait_s: float) -> None:
+    @router.post("/plans/generate")
+    def generate(symbol: str, market_type: str = "perp") -> JSONResponse:
+        """Ask the planner for a plan; nothing is executed."""
+        instrument_id = _known(desk, _instrument(symbol, market_type))
+        return respond(desk.ask(GeneratePlan(desk.account_id, instrument_id, Planner.RULES), wait_s=wait_s))
+
+    @router.post("/plans/execute")
+    def execute(body: Body) -> JSONResponse:
+        """Send a plan document through risk; answer with the verdict and every check."""
+        document = parse_object(body, required=True)
+        try:
+            parse_plan_document(document)
+        except PlanDocumentError as error:
+            raise _malformed(error) from error
+        _known(desk, document["instrument_id"])
+        return respond(desk.ask(ExecutePlan(desk.account_id, body.decode()), wait_s=wait_s))
+
+    @router.post("/positions/close")
+    def close(body: Body, symbol: str | None = None, market_type: str = "perp") -> JSONResponse:
+        """Close one position at market: name it by query (symbol, market_type) or by body (instrument_id)."""
+        fields = parse_object(body, required=False)
+        only(fields, "instrument_id")
+        named = text(fields, "instrument_id", required=symbol is None)
+        instrument_id = _instrument(symbol, market_type) if symbol is not None else named
+        if instrument_id is None or not INSTRUMENT.fullmatch(instrument_id):
+            raise invalid("instrument_id", f"{instrument_id!r} must look like BTC-USDT-SWAP or BTC-USDT")
+        return respond(desk.ask(ClosePosition(desk.account_id, _known(desk, instrument_id)), wait_s=wait_s))
+
+
+def _add_risk_routes(router: APIRouter, desk: CommandDesk, wait_s: float) -> None:
+    @router.post("/risk/pause")
+    def pause(body: Body) -> JSONResponse:
+        """Stop opening (REDUCING), or with ``{"state": "HALTED"}`` everything but protection."""
+        fields = parse_object(body, required=False)
+        only(fields, "state", "reason")
+        command = PauseTrading(desk.account_id, pause_state(fields), text(fields, "reason") or "")
+        return respond(desk.ask(command, wait_s=wait_s))
+
+    @router.post("/risk/resume")
+    def resume(body: Body) -> JSONResponse:
+        """Release the operator's pause; with ``{"reason": "..."}`` latched causes too."""
+        fields = parse_object(body, required=False)
+        only(fields, "reason")
+        return respond(desk.ask(ResumeTrading(desk.account_id, text(fields, "reason")), wait_s=wait_s))
+
+    @router.post("/risk/kill")
+    def kill(body: Body) -> JSONResponse:
+        """Halt and cancel every entry; with ``{"flatten": true}`` close every position at market."""
+        fields = parse_object(body, required=False)
+        only(fields, "flatten", "reason")
+        command = KillSwitch(desk.account_id, flag(fields, "flatten"), text(fields, "reason") or "")
+        return respond(desk.ask(command, wait_s=wait_s))
+
+    @router.post("/risk/override")
+    def override(body: Body) -> JSONResponse:
+        """Move one limit inside its hard bound: ``{"name", "value", "reason"}``."""
+        fields = parse_object(body, required=True)
+        only(fields, "name", "value", "reason")
+        name, value, reason = (text(fields, field, required=True) or "" for field in ("name", "value", "reason"))
+        return respond(desk.ask(OverrideLimit(desk.account_id, name, value, reason), wait_s=wait_s))
+
+
+def _add_command_route(router: APIRouter, desk: CommandDesk) -> None:
+    @router.get("/commands/{command_id}")
+    def command(command_id: str) -> JSONResponse:
+        """Return what became of a command: its outcome, or 202 while there is none."""
+        answer = desk.find(command_id)
+        if answer is None:
+            raise ApiError(404, f"no command {command_id[:64]!r} on the log")
+        body = describe(answer)
+        return JSONResponse(body, status_code=202 if answer.outcome is None else 200)
+
+
+def _malformed(error: PlanDocumentError) -> ApiError:
+    errors = [
+        FieldError(field=path.removeprefix("$").lstrip(".") or "body", reason=why) for path, why in error.problems
+    ]
+    return ApiError(422, "; ".join(f"{entry['field']}: {entry['reason']}" for entry in errors), errors=errors)
+
+
+def _instrument(symbol: str, market_type: str) -> str:
+    try:
+        return instrument_of(symbol, market_type)
+    except SymbolError as error:
+        raise invalid(error.field, error.reason) from error
+
+
+def _known(desk: CommandDesk, instrument_id: str) -> str:
+    if not desk.knows(instrument_id):
+        raise ApiError(404, f"unknown instrument {instrument_id}: neither on the allow list nor on the log")
+    return instrument_id

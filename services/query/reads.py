@@ -1,0 +1,149 @@
+"""The read-only tables: bars, signals, regimes, plans, verdicts, orders, fills, trades, equity and their neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+from starlette.datastructures import QueryParams
+
+from schemas.values import Micros
+from services.errors import invalid
+from services.query.database import CursorError, Page, ReadDatabase
+
+LIMIT_MAX = 1000
+LIMIT = 100
+_MICROS_DIGITS = 17
+"""More digits than this are a moment past the year 5000."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One route: its path, the tables or views behind it, the columns it can be filtered by and ordered by."""
+
+    path: str
+    tables: tuple[str, ...]
+    filters: tuple[str, ...]
+    says: str
+    time: str = "ts_event"
+
+
+RESOURCES: tuple[Resource, ...] = (
+    Resource("bars", ("bars",), ("instrument_id", "timeframe"), "Closed bars."),
+    Resource("signals", ("signals",), ("instrument_id", "timeframe", "strategy"), "Scored signals."),
+    Resource("regimes", ("regimes",), ("instrument_id", "timeframe", "regime"), "Market regimes with probabilities."),
+    Resource(
+        "plans",
+        ("plans", "plan_declines"),
+        ("instrument_id", "plan_id", "strategy", "origin", "status", "reason", "command_id", "event_type"),
+        "Plans proposed with what became of them, and plans declined with the reason.",
+    ),
+    Resource(
+        "verdicts",
+        ("verdicts",),
+        ("instrument_id", "plan_id", "strategy", "code", "command_id", "event_type"),
+        "Plans approved (sized) and denied, with every check.",
+    ),
+    Resource(
+        "orders",
+        ("orders",),
+        ("instrument_id", "plan_id", "client_order_id", "purpose", "state"),
+        "Orders with their present state.",
+        time="ts_intended",
+    ),
+    Resource(
+        "order-events",
+        ("order_events",),
+        ("instrument_id", "plan_id", "client_order_id", "event_type"),
+        "Every event in the life of every order.",
+    ),
+    Resource("fills", ("fills",), ("instrument_id", "plan_id", "client_order_id"), "Booked fills."),
+    Resource("trades", ("trades",), ("instrument_id", "plan_id", "strategy", "exit_reason"), "Closed trades."),
+    Resource("equity", ("equity",), ("account_id",), "Equity, peak and drawdown."),
+    Resource("positions", ("position_events",), ("account_id", "instrument_id", "plan_id"), "Position changes."),
+    Resource("states", ("trading_states",), ("account_id", "state"), "Trading states with their causes."),
+)
+"""Rows carry every column of their table; a filter that one of two tables lacks selects nothing from it."""
+
+
+def reads_router(database: ReadDatabase) -> APIRouter:
+    """Return one GET route a resource."""
+    router = APIRouter(tags=["read"])
+    for resource in RESOURCES:
+        documented = {"parameters": [_parameter(name, words) for name, words in _parameters(resource).items()]}
+        route = router.get(f"/{resource.path}", summary=resource.says, name=resource.path, openapi_extra=documented)
+        route(_endpoint(database, resource))
+    return router
+
+
+def _endpoint(database: ReadDatabase, resource: Resource) -> Callable[[Request], JSONResponse]:
+    def read(request: Request) -> JSONResponse:
+        page = page_of(resource, request.query_params)
+        try:
+            items, following = database.page(resource.tables, page)
+        except CursorError as error:
+            raise invalid("cursor", str(error)) from error
+        return JSONResponse({"items": items, "next_cursor": following})
+
+    return read
+
+
+def _parameters(resource: Resource) -> dict[str, str]:
+    return {name: "Only rows with this value." for name in resource.filters} | {
+        "ts_from": "From this moment on: microseconds since 1970 or ISO 8601 with its zone.",
+        "ts_to": "Before this moment.",
+        "limit": f"At most this many rows: 1 to {LIMIT_MAX}, default {LIMIT}.",
+        "cursor": "Where the page before ended: its next_cursor.",
+        "order": "desc (newest first, default) or asc.",
+    }
+
+
+def _parameter(name: str, words: str) -> dict[str, Any]:
+    return {"name": name, "in": "query", "required": False, "description": words, "schema": {"type": "string"}}
+
+
+def page_of(resource: Resource, query: QueryParams) -> Page:
+    """Return the page a query string asks for; a parameter the resource does not have is refused, not ignored."""
+    known = _parameters(resource)
+    for name in query:
+        if name not in known:
+            raise invalid(name, f"/{resource.path} has no such parameter; it has {', '.join(known)}")
+        if len(query.getlist(name)) > 1:
+            raise invalid(name, "given twice")
+    if query.get("order", "desc") not in ("asc", "desc"):
+        raise invalid("order", f"{query['order'][:40]!r} must be asc or desc")
+    return Page(
+        time=resource.time,
+        filters={name: query[name].replace("\x00", "") for name in resource.filters if name in query},
+        ts_from=moment_of("ts_from", query.get("ts_from")),
+        ts_to=moment_of("ts_to", query.get("ts_to")),
+        limit=_limit(query.get("limit")),
+        cursor=query.get("cursor"),
+        newest_first=query.get("order", "desc") == "desc",
+    )
+
+
+def _limit(value: str | None) -> int:
+    if value is None:
+        return LIMIT
+    if not value.isdecimal() or len(value) > 6 or not 1 <= int(value) <= LIMIT_MAX:
+        raise invalid("limit", f"{value[:40]!r} must be a whole number from 1 to {LIMIT_MAX}")
+    return int(value)
+
+
+def moment_of(field: str, value: str | None) -> Micros | None:
+    """Return a moment given as microseconds since 1970 or as ISO 8601 with its zone. Raises ApiError 422."""
+    if value is None:
+        return None
+    if value.isdecimal() and len(value) <= _MICROS_DIGITS:
+        return Micros(int(value))
+    try:
+        return Micros((datetime.fromisoformat(value) - _EPOCH) // timedelta(microseconds=1))
+    except (ValueError, TypeError, OverflowError) as error:
+        wanted = "microseconds since 1970 or ISO 8601 with a zone, such as 2025-03-19T16:00:00Z"
+        raise invalid(field, f"{value[:40]!r} must be {wanted}") from error

@@ -1,0 +1,276 @@
+"""The control side of the HTTP API on a real socket, beside a trader that answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from schemas.codec import decode
+from schemas.events.risk import DenialCode
+from schemas.settings import TradingSettings
+from services.api import create_app
+from services.query.database import ReadDatabase
+from services.settings import Settings, load_settings
+from streams.log.sqlite import SqliteLog
+from tests.answering import SETTINGS, SILENT, answering, prepare
+from tests.builders import T0
+from tests.live_server import serving
+
+TOKEN = "correct-horse-battery-staple"
+PLAN = json.loads((Path(__file__).parents[2] / "examples" / "plan_trend.json").read_text())
+DEAD_DATABASE = "postgresql://nobody@127.0.0.1:1/nothing"
+
+
+def settings_of(trading: TradingSettings = SETTINGS, *, wait_s: str = "5") -> Settings:
+    variables = {"TAPELINE_API_TOKEN": TOKEN, "TAPELINE_API_WAIT_S": wait_s}
+    return Settings(load_settings(environ=variables, env_file=None).service, trading)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[SqliteLog]:
+    opened = SqliteLog(tmp_path / "log.db")
+    prepare(opened)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def api(log: SqliteLog) -> Iterator[httpx.Client]:
+    """A client with the token, of an API without a database, beside a trader that answers."""
+    database = ReadDatabase(DEAD_DATABASE)
+    with (
+        answering(log),
+        serving(create_app(log, database, settings_of())) as url,
+        httpx.Client(base_url=url, headers={"X-API-Token": TOKEN}, timeout=30) as client,
+    ):
+        yield client
+
+
+# --- control ---------------------------------------------------------------------------------------------------------
+
+CALLS: list[tuple[str, str]] = [
+    ("POST", "/plans/generate?symbol=BTC-USDT&market_type=perp"),
+    ("POST", "/plans/execute"),
+    ("POST", "/positions/close"),
+    ("POST", "/risk/pause"),
+    ("POST", "/risk/resume"),
+    ("POST", "/risk/kill"),
+    ("POST", "/risk/override"),
+    ("GET", "/commands/abc"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), CALLS)
+@pytest.mark.parametrize("token", [None, "", "wrong", TOKEN + "x", TOKEN[:-1]])
+def test_a_missing_or_wrong_token_is_401_whatever_else_is_wrong(
+    api: httpx.Client, log: SqliteLog, method: str, path: str, token: str | None
+) -> None:
+    headers = {} if token is None else {"X-API-Token": token}
+    response = httpx.request(method, f"{api.base_url}{path}", headers=headers, content=b"{not json")
+    assert response.status_code == 401
+    assert TOKEN not in response.text
+    assert log.end_offset("commands", 0) == 0
+
+
+def test_without_a_configured_token_control_refuses_everybody(log: SqliteLog) -> None:
+    off = Settings(load_settings(environ={}, env_file=None).service, SETTINGS)
+    with serving(create_app(log, ReadDatabase(DEAD_DATABASE), off)) as url:
+        for token in ("", "anything-at-all-1234"):
+            response = httpx.post(f"{url}/risk/pause", headers={"X-API-Token": token})
+            assert response.status_code == 401
+            assert "TAPELINE_API_TOKEN" in response.json()["detail"]
+        assert httpx.get(f"{url}/health").status_code == 200
+
+
+def test_generate_returns_the_plan(api: httpx.Client) -> None:
+    response = api.post("/plans/generate?symbol=BTC-USDT&market_type=perp")
+    body = response.json()
+    assert response.status_code == 200
+    assert (body["command"], body["status"]) == ("GeneratePlan", "proposed")
+    assert body["outcome"]["payload"]["instrument_id"] == "BTC-USDT-SWAP"
+    assert body["outcome"]["payload"]["reference_price"] == "80000.1"
+    assert body["outcome"]["payload"]["command_id"] == body["command_id"]
+
+
+def test_generate_returns_the_reason_where_there_is_no_plan(api: httpx.Client) -> None:
+    body = api.post("/plans/generate?symbol=ETH-USDT&market_type=perp").json()
+    assert body["status"] == "declined"
+    assert body["outcome"]["payload"]["reason"] == "NO_SETUP"
+
+
+def test_a_verdict_is_200_with_every_check_though_it_denies(api: httpx.Client) -> None:
+    response = api.post("/plans/execute", json=PLAN)
+    body = response.json()
+    assert response.status_code == 200
+    assert body["status"] == "denied"
+    assert body["outcome"]["payload"]["code"] == "NOT_RECONCILED"
+    assert [check["code"] for check in body["outcome"]["payload"]["checks"]] == list(DenialCode)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"quantity": "1"}, "quantity"),
+        ({"entry": {"type": "LIMIT"}}, "entry.limit_price"),
+        ({"position_side": "UP"}, "position_side"),
+        ({"targets": [{"limit_price": "81000", "fraction": 0.5}]}, "targets[0].fraction"),
+        ({"valid_for_s": 0}, "valid_for_s"),
+        ({"stop": {"trigger_price": "79000", "trail_from_r": "1.0"}}, "stop.trail_from_r"),
+    ],
+)
+def test_a_malformed_plan_is_422_with_the_field_and_the_reason(
+    api: httpx.Client, log: SqliteLog, change: dict[str, Any], field: str
+) -> None:
+    response = api.post("/plans/execute", json={**PLAN, **change})
+    assert response.status_code == 422
+    errors = response.json()["errors"]
+    assert field in [error["field"] for error in errors]
+    assert all(error["reason"] for error in errors)
+    assert log.end_offset("commands", 0) == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "not valid JSON"),
+        (b"{", "not valid JSON"),
+        (b"[]", "must be a JSON object"),
+        (b'{"a": NaN}', "NaN is not JSON"),
+        (b'{"a": 1, "a": 2}', "'a' appears twice"),
+        (b"[" * 60_000, "not valid JSON"),
+        (b"\xff\xfe\xff", "not valid JSON"),
+    ],
+)
+def test_a_body_that_is_no_json_object_is_422(api: httpx.Client, content: bytes, says: str) -> None:
+    response = api.post("/plans/execute", content=content)
+    assert response.status_code == 422
+    assert says in response.json()["errors"][0]["reason"]
+
+
+def test_a_body_that_is_too_long_is_413(api: httpx.Client) -> None:
+    assert api.post("/plans/execute", content=b" " * 70_000).status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("/plans/generate", "symbol"),
+        ("/plans/generate?symbol=BTC-USDT-SWAP&market_type=perp", "symbol"),
+        ("/plans/generate?symbol=btc-usdt", "symbol"),
+        ("/plans/generate?symbol=BTC-USDT&market_type=option", "market_type"),
+        ("/positions/close", "instrument_id"),
+    ],
+)
+def test_a_malformed_symbol_is_422(api: httpx.Client, path: str, field: str) -> None:
+    response = api.post(path)
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["field"] == field
+
+
+def test_an_unknown_instrument_is_404(api: httpx.Client, log: SqliteLog) -> None:
+    assert api.post("/plans/generate?symbol=DOGE-USDT&market_type=spot").status_code == 404
+    assert api.post("/plans/execute", json={**PLAN, "instrument_id": "DOGE-USDT"}).status_code == 404
+    assert api.post("/positions/close", json={"instrument_id": "DOGE-USDT"}).status_code == 404
+    assert log.end_offset("commands", 0) == 0
+
+
+def test_an_instrument_defined_on_the_log_is_known_though_not_allowed(log: SqliteLog) -> None:
+    nothing_allowed = settings_of(TradingSettings(instruments_allowed=()))
+    with answering(log), serving(create_app(log, ReadDatabase(DEAD_DATABASE), nothing_allowed)) as url:
+        client = httpx.Client(base_url=url, headers={"X-API-Token": TOKEN}, timeout=30)
+        assert client.post("/plans/generate?symbol=BTC-USDT&market_type=perp").status_code == 200
+        assert client.post("/plans/generate?symbol=ETH-USDT&market_type=perp").status_code == 404
+
+
+def test_resume_with_latched_causes_is_409_and_with_a_reason_200(api: httpx.Client) -> None:
+    refused = api.post("/risk/resume")
+    assert refused.status_code == 409
+    assert refused.json()["detail"] == "LATCHED_CAUSES: DRAWDOWN remains: resume with a reason"
+    assert api.post("/risk/resume", json={"reason": "checked"}).json()["status"] == "done"
+
+
+@pytest.mark.parametrize(("body", "state"), [(None, "REDUCING"), ({"state": "HALTED"}, "HALTED")])
+def test_pause_works_without_and_with_a_body(api: httpx.Client, body: Any, state: str) -> None:
+    response = api.post("/risk/pause", json=body) if body else api.post("/risk/pause")
+    assert response.status_code == 200
+    assert response.json()["status"] == "done"
+    assert api.get(f"/commands/{response.json()['command_id']}").json()["related"][0]["payload"]["state"] == state
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/risk/pause", {"state": "ACTIVE"}, "state"),
+        ("/risk/pause", {"stat": "HALTED"}, "stat"),
+        ("/risk/resume", {"reason": ""}, "reason"),
+        ("/risk/kill", {"flatten": "yes"}, "flatten"),
+        ("/risk/override", {"name": "heat_pct_max", "value": 5, "reason": "x"}, "value"),
+    ],
+)
+def test_a_malformed_risk_body_is_422(api: httpx.Client, path: str, body: Any, field: str) -> None:
+    response = api.post(path, json=body)
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["field"] == field
+
+
+def test_kill_override_and_close_reach_the_trader(api: httpx.Client) -> None:
+    assert api.post("/risk/kill", json={"flatten": True}).json()["status"] == "done"
+    override = {"name": "heat_pct_max", "value": "5", "reason": "event risk"}
+    assert api.post("/risk/override", json=override).json()["status"] == "done"
+    flat = api.post("/positions/close?symbol=BTC-USDT&market_type=perp")
+    assert (flat.status_code, flat.json()["status"]) == (409, "refused")
+
+
+def test_no_answer_in_time_is_202_and_the_outcome_is_found_later(log: SqliteLog) -> None:
+    with serving(create_app(log, ReadDatabase(DEAD_DATABASE), settings_of(wait_s="0.05"))) as url:
+        client = httpx.Client(base_url=url, headers={"X-API-Token": TOKEN}, timeout=30)
+        pending = client.post("/plans/generate?symbol=BTC-USDT&market_type=perp")
+        assert pending.status_code == 202
+        where = pending.json()["href"]
+        assert client.get(where).status_code == 202
+        with answering(log):
+            answered = _until(lambda: client.get(where), lambda response: response.status_code == 200)
+        assert answered.json()["status"] == "proposed"
+        assert client.get("/commands/none-such").status_code == 404
+
+
+def test_a_command_nobody_answers_stays_pending(log: SqliteLog) -> None:
+    app = create_app(log, ReadDatabase(DEAD_DATABASE), settings_of(wait_s="0.2"))
+    with answering(log), serving(app) as url:
+        headers = {"X-API-Token": TOKEN}
+        response = httpx.post(f"{url}/positions/close", json={"instrument_id": SILENT}, headers=headers)
+        assert (response.status_code, response.json()["status"]) == (202, "pending")
+
+
+def _until(look: Callable[[], httpx.Response], is_it: Callable[[httpx.Response], bool]) -> httpx.Response:
+    for _ in range(2000):
+        response = look()
+        if is_it(response):
+            return response
+    raise AssertionError(f"never came: {response.status_code} {response.text}")
+
+
+def test_a_command_to_a_recording_carries_the_markets_time(api: httpx.Client, log: SqliteLog) -> None:
+    api.post("/risk/pause")
+    assert decode(log.read("commands", 0, 0, limit=1)[0].value)[0].ts_event == T0
+
+
+def test_errors_are_json_without_traces(api: httpx.Client) -> None:
+    missing = api.get("/nothing/here")
+    assert (missing.status_code, missing.json()) == (404, {"detail": "Not Found"})
+    assert api.get("/risk/pause").status_code == 405
+    unavailable = api.get("/bars")
+    assert unavailable.status_code == 503
+    assert "Traceback" not in unavailable.text
+
+
+def test_ready_says_what_is_missing(api: httpx.Client) -> None:
+    response = api.get("/ready")
+    assert response.status_code == 503
+    assert response.json()["log"]["reachable"] is True
+    assert response.json()["database"]["reachable"] is False

@@ -1,0 +1,260 @@
+"""The read side over a real PostgreSQL: pages, filters, lag, schemas for stock clients, and no way to write."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from confluent_kafka.schema_registry import SchemaRegistryClient
+from confluent_kafka.schema_registry.avro import AvroDeserializer
+from confluent_kafka.serialization import MessageField, SerializationContext
+
+from projections.access import READ_ROLE
+from projections.writer import Projector
+from schemas.avro_types import NAMESPACE
+from schemas.codec import schema_ids
+from schemas.events import EVENT_TYPES
+from schemas.json_form import to_json
+from schemas.topics import BY_NAME, TOPICS
+from schemas.values import plain
+from services.api import create_app
+from services.projection import LogSource
+from services.query.database import ReadDatabase
+from services.query.reads import RESOURCES
+from services.settings import Settings, load_settings
+from streams.log.memory import MemoryLog
+from streams.reader import SeqReader
+from tests.answering import SETTINGS
+from tests.events import tape
+from tests.live_server import serving
+
+pytestmark = pytest.mark.postgres
+
+ROUNDS = 7
+SETTINGS_OFF = Settings(load_settings(environ={}, env_file=None).service, SETTINGS)
+
+
+@pytest.fixture
+def log() -> MemoryLog:
+    filled = MemoryLog()
+    filled.create_topics({topic.name: 1 for topic in TOPICS})
+    filled.append(list(tape(ROUNDS)))
+    return filled
+
+
+@pytest.fixture
+def reads(database: str) -> Iterator[ReadDatabase]:
+    opened = ReadDatabase(database)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def api(log: MemoryLog, database: str, reads: ReadDatabase) -> Iterator[httpx.Client]:
+    """A client without a token, of an API over every event type projected ROUNDS times."""
+    with Projector(LogSource(log), database) as projector:
+        projector.run(until_caught_up=True)
+    with (
+        serving(create_app(log, reads, SETTINGS_OFF)) as url,
+        httpx.Client(base_url=url, timeout=30) as client,
+    ):
+        yield client
+
+
+@pytest.mark.parametrize("path", [resource.path for resource in RESOURCES])
+def test_every_resource_answers_newest_first_and_pages_through_all_of_it(api: httpx.Client, path: str) -> None:
+    whole = api.get(f"/{path}?limit=1000").json()
+    assert whole["next_cursor"] is None
+    assert whole["items"]
+    pages, cursor = [], ""
+    while cursor is not None:
+        page = api.get(f"/{path}?limit=2{cursor and '&cursor=' + cursor}").json()
+        assert len(page["items"]) <= 2
+        pages += page["items"]
+        cursor = page["next_cursor"]
+    assert pages == whole["items"]
+    upwards = api.get(f"/{path}?limit=1000&order=asc").json()["items"]
+    assert sorted(map(str, upwards)) == sorted(map(str, whole["items"]))
+    times = [item.get("ts_event", item.get("ts_intended")) for item in upwards]
+    assert times == sorted(times)
+
+
+def test_rows_say_what_the_events_said(api: httpx.Client, log: MemoryLog) -> None:
+    (newest,) = api.get("/bars?limit=1").json()["items"]
+    accepted = SeqReader(log, "bars", 0).poll(100)[-1]
+    form = to_json(accepted.envelope, accepted.event)
+    assert newest["event_id"] == form["envelope"]["event_id"]
+    assert newest["ts_event"] == form["envelope"]["ts_event"]
+    assert newest["ts_event_iso"] == form["envelope"]["ts_event_iso"]
+    for name in (
+        "instrument_id",
+        "timeframe",
+        "open_price",
+        "close_price",
+        "vwap",
+        "tick_count",
+        "complete",
+        "ts_open",
+    ):
+        assert newest[name] == form["payload"][name]
+
+
+def test_filters_and_time_ranges_select(api: httpx.Client) -> None:
+    every = api.get("/bars").json()["items"]
+    one = every[2]
+    same = api.get("/bars", params={"instrument_id": one["instrument_id"], "timeframe": one["timeframe"]}).json()[
+        "items"
+    ]
+    assert same == [item for item in every if item["instrument_id"] == one["instrument_id"]]
+    until = api.get("/bars", params={"ts_to": one["ts_event_iso"]}).json()["items"]
+    since = api.get("/bars", params={"ts_from": one["ts_event"]}).json()["items"]
+    assert [*since, *until] == every
+    assert api.get("/bars?instrument_id=nothing").json() == {"items": [], "next_cursor": None}
+    declined = api.get("/plans?event_type=PlanDeclined").json()["items"]
+    assert {item["event_type"] for item in declined} == {"PlanDeclined"}
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("limit=0", "limit"),
+        ("limit=1001", "limit"),
+        ("limit=x", "limit"),
+        ("cursor=nonsense", "cursor"),
+        ("cursor=", "cursor"),
+        ("order=up", "order"),
+        ("ts_from=yesterday", "ts_from"),
+        ("ts_from=2025-03-19T16:00:00", "ts_from"),
+        ("ts_to=99999999999999999999", "ts_to"),
+        ("colour=red", "colour"),
+        ("instrument_id=a&instrument_id=b", "instrument_id"),
+    ],
+)
+def test_a_malformed_query_is_422_and_names_the_parameter(api: httpx.Client, query: str, field: str) -> None:
+    response = api.get(f"/bars?{query}")
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["field"] == field
+
+
+@pytest.mark.parametrize("value", ["'; DROP TABLE bars; --", "a\x00b", "%", "x" * 5000, "é"])
+def test_hostile_filter_values_are_values(api: httpx.Client, value: str) -> None:
+    assert api.get("/bars", params={"instrument_id": value}).json()["items"] == []
+    assert api.get("/bars").json()["items"]
+
+
+def test_ready_shows_the_lag_of_the_projector(api: httpx.Client, log: MemoryLog) -> None:
+    assert api.get("/ready").json()["database"]["projector_lag_records"] == 0
+    log.append(list(tape(1)))
+    body = api.get("/ready").json()
+    assert body["status"] == "ready"
+    assert body["database"]["lag_by_topic"]["ticks"] == len(BY_NAME["ticks"].events)
+
+
+# --- no way to write -------------------------------------------------------------------------------------------------
+
+
+def test_the_read_role_can_write_nothing(api: httpx.Client, reads: ReadDatabase) -> None:
+    assert api.get("/bars").status_code == 200
+    for statement in (
+        b"INSERT INTO projection_position VALUES ('x', 'x', 'x', 0, 0, 0)",
+        b"UPDATE bars SET close_price = 0",
+        b"DELETE FROM audit",
+        b"TRUNCATE bars",
+        b"DROP TABLE bars",
+        b"CREATE TABLE mine (a int)",
+    ):
+        for unlock in (b"SELECT 1", b"SET TRANSACTION READ WRITE"):
+            with reads.connection() as connection:
+                assert connection.execute("SELECT current_user").fetchone() == (READ_ROLE,)
+                connection.rollback()
+                connection.execute(unlock)
+                with pytest.raises((psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction)):
+                    connection.execute(statement)
+                connection.rollback()
+
+
+def test_no_route_of_the_read_side_takes_anything_but_get(api: httpx.Client) -> None:
+    paths: dict[str, Any] = api.get("/openapi.json").json()["paths"]
+    for path, operations in paths.items():
+        for method, operation in operations.items():
+            if "control" not in operation["tags"]:
+                assert method == "get", path
+    for path in ("/bars", "/subjects/tapeline.Trade/versions", "/config"):
+        assert api.post(path, json={}).status_code == 405
+        assert api.put(path, json={}).status_code == 405
+        assert api.delete(path).status_code == 405
+
+
+# --- schemas for stock clients ---------------------------------------------------------------------------------------
+
+
+def _as_json_form(value: Any) -> Any:
+    """Bring what a stock client decoded to our JSON form."""
+    if isinstance(value, datetime):
+        return (value - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    if isinstance(value, Decimal):
+        return plain(value)
+    if isinstance(value, bytes):
+        return b64encode(value).decode()
+    if isinstance(value, dict):
+        return {name: _as_json_form(part) for name, part in value.items()}
+    return [_as_json_form(part) for part in value] if isinstance(value, list) else value
+
+
+def _without_iso(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_iso(part) for name, part in value.items() if not name.endswith("_iso")}
+    return [_without_iso(part) for part in value] if isinstance(value, list) else value
+
+
+def test_the_stock_confluent_deserializer_decodes_every_event_type(api: httpx.Client, log: MemoryLog) -> None:
+    deserialize = AvroDeserializer(SchemaRegistryClient({"url": str(api.base_url)}))
+    seen = set()
+    for topic in TOPICS:
+        context = SerializationContext(f"tapeline.{topic.name}", MessageField.VALUE)
+        for accepted in SeqReader(log, topic.name, 0).poll(10_000):
+            stock = _as_json_form(deserialize(accepted.record.value, context))
+            ours = _without_iso(to_json(accepted.envelope, accepted.event))
+            assert stock == {"envelope": ours["envelope"], **ours["payload"]}
+            seen.add(type(accepted.event).__name__)
+    assert seen == EVENT_TYPES.keys()
+
+
+def test_the_registry_answers_as_its_clients_expect(api: httpx.Client) -> None:
+    subjects = api.get("/subjects").json()
+    assert subjects == [f"{NAMESPACE}.{name}" for name in schema_ids()]
+    client = SchemaRegistryClient({"url": str(api.base_url)})
+    trade = client.get_latest_version("tapeline.Trade")
+    assert trade.schema_id == schema_ids()["Trade"]["1"]
+    assert client.get_versions("tapeline.Trade") == [1]
+    assert client.get_version("tapeline.Trade", 1).schema_id == trade.schema_id
+    assert api.get(f"/schemas/ids/{trade.schema_id}/versions").json() == [{"subject": "tapeline.Trade", "version": 1}]
+    assert api.get(f"/schemas/ids/{trade.schema_id}/subjects").json() == ["tapeline.Trade"]
+    assert api.get("/schemas/types").json() == ["AVRO"]
+    assert api.get("/config").json() == {"compatibilityLevel": "FULL"}
+    assert api.get("/config/tapeline.Trade").json() == {"compatibilityLevel": "FULL"}
+    assert api.get("/mode").json() == {"mode": "READONLY"}
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        ("/schemas/ids/999999", 404, 40403),
+        ("/schemas/ids/999999/versions", 404, 40403),
+        ("/subjects/tapeline.Nothing/versions", 404, 40401),
+        ("/subjects/Trade/versions", 404, 40401),
+        ("/subjects/tapeline.Trade/versions/99", 404, 40402),
+        ("/subjects/tapeline.Trade/versions/first", 422, 42202),
+        ("/subjects/tapeline.Trade/versions/0", 422, 42202),
+        ("/config/tapeline.Nothing", 404, 40401),
+    ],
+)
+def test_the_registry_refuses_as_its_clients_expect(api: httpx.Client, path: str, status: int, code: int) -> None:
+    response = api.get(path)
+    assert (response.status_code, response.json()["error_code"]) == (status, code)
