@@ -9,7 +9,7 @@ from typing import NamedTuple
 from psycopg import Connection, errors, sql
 
 from projections.connect import ProjectionError
-from projections.tables import PROJECTION, version
+from projections.tables import LAYOUTS, PROJECTION, version
 
 LOCK_WAIT_S = 5
 """How long a starting projector waits for its predecessor's connection to be noticed as dead."""
@@ -69,6 +69,25 @@ def load(connection: Connection, schema: str) -> dict[Place, Reached]:
             "run `tapeline replay rebuild`"
         )
     return {Place(row[0], row[1]): Reached(row[2], row[3]) for row in rows}
+
+
+def check_tables(connection: Connection, schema: str) -> None:
+    """Raise VersionDiffers unless the tables have the columns this version fills: says which do not."""
+    rows = connection.execute(
+        "SELECT c.relname, a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid"
+        " JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE n.nspname = %s AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped",
+        (schema,),
+    ).fetchall()
+    columns: dict[str, set[str]] = {}
+    for table, column in rows:
+        columns.setdefault(table, set()).add(column)
+    wrong = [name for name, layout in LAYOUTS.items() if columns.get(name, set()) != set(layout.columns)]
+    if wrong:
+        raise VersionDiffers(
+            f"schema {schema}: {', '.join(sorted(wrong)[:5])} ({len(wrong)} tables) are missing or another version's; "
+            "run `tapeline replay rebuild`"
+        )
 
 
 def add_missing(connection: Connection, schema: str, places: Iterable[Place]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from hashlib import sha256
 
 from sqlalchemy import Column, Index, MetaData, PrimaryKeyConstraint, Table, make_url
@@ -164,6 +165,7 @@ def ddl() -> str:
     return "\n".join(line.replace("\t", "  ").replace(" \n", "\n") for line in lines) + "\n"
 
 
+@cache
 def version() -> str:
     """Return the version of what the tables hold: rows of two versions never mix; a new one needs a rebuild."""
     return sha256(f"{PROJECTOR_VERSION}\n{ddl()}".encode()).hexdigest()[:12]

@@ -16,7 +16,7 @@ from psycopg import Connection
 
 from projections.connect import connect
 from projections.copying import copy_rows
-from projections.positions import LOCK_WAIT_S, Place, Reached, add_missing, load, lock, move
+from projections.positions import LOCK_WAIT_S, Place, Reached, add_missing, check_tables, load, lock, move
 from projections.projectors import project_all
 from projections.source import Accepted, Reader, Source
 from projections.tables import SCHEMA
@@ -145,6 +145,7 @@ class Projector:
         places = [
             Place(topic.name, partition) for topic in TOPICS for partition in range(self.source.partitions(topic.name))
         ]
+        check_tables(self._connection, self.schema)
         add_missing(self._connection, self.schema, places)
         stored = load(self._connection, self.schema)
         return {place: self._reader(place, stored[place]) for place in places}

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -44,13 +43,13 @@ def log_url(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def expected(log_url: str, database: str) -> Iterator[str]:
+def expected(log_url: str, database: str) -> str:
     """A database an undisturbed projector filled."""
     log = open_log(log_url, read_only=True)
     with Projector(LogSource(log), database) as projector:
         projector.run(until_caught_up=True)
     log.close()
-    yield database
+    return database
 
 
 def start(log_url: str, dsn: str) -> subprocess.Popen[str]:

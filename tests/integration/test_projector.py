@@ -131,6 +131,13 @@ def test_tables_of_another_version_are_refused_with_what_to_do(database: str) ->
     assert catch_up(log, database).projected.records == {}
 
 
+def test_tables_without_a_column_this_version_fills_are_refused_by_name(database: str) -> None:
+    with connect(database, SCHEMA) as connection:
+        connection.execute("ALTER TABLE fills DROP COLUMN penalty")
+    with pytest.raises(VersionDiffers, match=r"fills \(1 tables\)"):
+        Projector(LogSource(log_of([])), database)
+
+
 def test_an_unreadable_tick_is_set_aside_and_the_rest_goes_on(database: str) -> None:
     records = list(tape(2))
     projector = catch_up(log_of([*records[:5], GARBAGE, *records[5:]]), database)
