@@ -9,13 +9,13 @@ from typing import NamedTuple, Protocol
 from schemas.envelope import NOT_SEQUENCED, Envelope, Event
 from schemas.events.market import Channel, FeedOrigin, InstrumentDefined
 from schemas.ids import derive_id
-from schemas.values import SECOND, Micros
+from schemas.values import Micros
 
 STAGE = "import"
 """The stage named in the envelope of every imported tick."""
 
-TRADES_CADENCE = 5 * SECOND
-"""Cadence declared for trades. Source: domain definitions, section 1 (staleness)."""
+TRADES_CADENCE: int | None = None
+"""Cadence declared for trades: none, they come when something happens; the quality stage calls 5 s of silence stale."""
 
 Tick = tuple[Envelope, Event]
 """One input of the trader: its envelope and the event."""
