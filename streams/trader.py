@@ -24,9 +24,9 @@ COMMIT_OUTPUTS_MAX = 4_000
 """Outputs after which a batch is committed: bounds memory and the size of one publication."""
 HEARTBEAT_S = 1.0
 """Silent seconds, with inputs consumed, after which a commit without outputs is written."""
-CHECKPOINT_INPUTS = 10_000
-CHECKPOINT_S = 300.0
-"""A checkpoint is taken after this many inputs or seconds, whichever is first: bounds the time of a recovery."""
+CHECKPOINT_INPUTS = 20_000
+CHECKPOINT_WORK_S = 1.0
+"""A checkpoint follows this many inputs or this much work since the last one: a recovery repeats no more than that."""
 
 
 class Trader:
@@ -57,7 +57,7 @@ class Trader:
         self._next_journal_offset = -1
         self._chain = ""
         self._since_checkpoint = 0
-        self._checkpoint_at = time.monotonic()
+        self._work_s = 0.0
         self._begin_batch()
 
     # -- life -----------------------------------------------------------------------------------------------------
@@ -72,7 +72,10 @@ class Trader:
             (self._epoch,) = self.log.append([self._record(JOURNAL, claim)])
         except LogError as error:
             raise Unsure(f"shard {self.shard}: the claim was not acknowledged: {error}") from error
+        began = time.monotonic()
         recovered = recover(self.log, self.shard, self.kernel, self._epoch)
+        self._work_s = time.monotonic() - began
+        self._since_checkpoint = recovered.to_step - recovered.from_step
         self.kernel.code_version = self.code_version
         self.positions = recovered.positions
         self._chain = recovered.chain
@@ -101,7 +104,7 @@ class Trader:
         Records below the position are dropped: they were taken before. Raises FailStop when one is missing, Fenced or
         Unsure when the commit did not land where it must.
         """
-        before = self.outputs_total
+        before, began = self.outputs_total, time.monotonic()
         for record in records:
             position = self.positions[topic]
             if record.offset < position:
@@ -119,6 +122,7 @@ class Trader:
             self._count(topic)
             if len(self._outputs) >= COMMIT_OUTPUTS_MAX or self._inputs >= COMMIT_INPUTS_MAX:
                 self._commit()
+        self._work_s += time.monotonic() - began
         if self._outputs or self._overdue():
             self._commit()
         return self.outputs_total - before
@@ -175,13 +179,12 @@ class Trader:
         self._next_journal_offset += 1
 
     def _checkpoint_due(self) -> bool:
-        elapsed = time.monotonic() - self._checkpoint_at
-        return self._since_checkpoint >= self._checkpoint_inputs or (elapsed >= CHECKPOINT_S and self._inputs > 0)
+        return self._since_checkpoint >= self._checkpoint_inputs or self._work_s >= CHECKPOINT_WORK_S
 
     def _checkpoint(self, state: bytes) -> None:
         """Cache the state just committed; the outputs are acknowledged by now."""
         self._since_checkpoint = 0
-        self._checkpoint_at = time.monotonic()
+        self._work_s = 0.0
         positions = output_positions(self.log, self.shard, self.kernel.counters.seqs)
         if positions is None:
             return  # another owner's late repeats end a topic: no usable place to resume from, so no checkpoint now
