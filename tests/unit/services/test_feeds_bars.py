@@ -20,7 +20,7 @@ from schemas.events.market import (
     MarkPrice,
     VenueBar,
 )
-from services.feeds import Feed, FeedError, open_feed
+from services.feeds import Feed, FeedError, default_feed, open_feed
 
 T = 1_742_400_000_000
 """2025-03-19 16:00:00 UTC in milliseconds."""
@@ -284,3 +284,20 @@ def test_a_settlement_right_before_a_damaged_end_is_kept(tmp_path: Path) -> None
     with pytest.raises(FeedError, match="damaged after line 3"):
         found.extend(event for _, event in open_feed([path]))
     assert sum(isinstance(event, FundingSettled) for event in found) == 2
+
+
+def test_the_default_feed_is_whole_or_none(tmp_path: Path) -> None:
+    names = [
+        f"okx/{name.format(instrument)}"
+        for instrument in ("BTC-USDT-SWAP", "ETH-USDT-SWAP")
+        for name in (
+            "candles/{}_1m_20250318-20250417.csv.gz",
+            "mark/{}_mark_1h_20250301-20250527.csv.gz",
+            "funding/{}_funding_8h_20240820-20250527.csv.gz",
+        )
+    ]
+    for name in names:
+        assert default_feed(tmp_path) is None
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert default_feed(tmp_path) == [tmp_path / name for name in names]

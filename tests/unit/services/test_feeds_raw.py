@@ -79,41 +79,54 @@ def test_the_local_receive_time_is_kept(tmp_path: Path) -> None:
     assert (envelope.ts_event, envelope.ts_ingest) == (T * 1000, 1_742_400_000_123_456)
 
 
-def test_other_okx_channels(tmp_path: Path) -> None:
-    ts = str(T)
-    funding = {"fundingRate": "0.0001", "fundingTime": str(T + 1), "nextFundingTime": str(T + 2), "ts": ts}
-    settled = {"settState": "settled", "settFundingRate": "0.0003", "prevFundingTime": str(T - 1)}
-    candle = [ts, "10", "12", "9", "11", "700", "7", "77000"]
+TS = str(T)
+FUNDING = {
+    "fundingRate": "0.0001",
+    "fundingTime": str(T + 1),
+    "nextFundingTime": str(T + 2),
+    "ts": TS,
+    "settState": "settled",
+    "settFundingRate": "0.0003",
+    "prevFundingTime": str(T - 1),
+}
+CANDLE = [TS, "10", "12", "9", "11", "700", "7", "77000"]
+
+
+def test_okx_quotes_and_five_level_books(tmp_path: Path) -> None:
     lines = [
-        okx("tickers", {"bidPx": "10", "bidSz": "200", "askPx": "11", "askSz": "300", "ts": ts}),
-        okx("bbo-tbt", {"bids": [["10", "1", "0", "1"]], "asks": [["11", "2", "0", "1"]], "ts": ts, "seqId": 5}),
+        okx("tickers", {"bidPx": "10", "bidSz": "200", "askPx": "11", "askSz": "300", "ts": TS}),
+        okx("bbo-tbt", {"bids": [["10", "1", "0", "1"]], "asks": [["11", "2", "0", "1"]], "ts": TS, "seqId": 5}),
         okx("books5", book_row([["10", "1", "0", "1"]], [["11", "2", "0", "1"]], seqId=6)),
-        okx("mark-price", {"markPx": "10.5", "ts": ts}),
-        okx("index-tickers", {"idxPx": "10.6", "ts": ts}, instrument_id="BTC-USDT"),
-        okx("funding-rate", {**funding, **settled}),
-        okx("funding-rate", {**funding, **settled}),
-        okx("candle1m", [*candle, "0"]),
-        okx("candle1m", [*candle, "1"]),
-        okx("candle1M", [*candle, "1"]),
-        okx("open-interest", {"oi": "1", "ts": ts}),
+    ]
+    found = of(recorded(tmp_path, *lines), Quote, BookTop)
+    assert found[0] == Quote(BTC, Decimal(10), Decimal("2.00"), Decimal(11), Decimal("3.00"))
+    assert [type(event) for event in found] == [Quote, Quote, BookTop]
+
+
+def test_okx_marks_indexes_and_funding_with_each_settlement_once(tmp_path: Path) -> None:
+    lines = [
+        okx("mark-price", {"markPx": "10.5", "ts": TS}),
+        okx("index-tickers", {"idxPx": "10.6", "ts": TS}, instrument_id="BTC-USDT"),
+        okx("funding-rate", FUNDING),
+        okx("funding-rate", FUNDING),
+    ]
+    found = of(recorded(tmp_path, *lines), MarkPrice, IndexPrice, FundingRate, FundingSettled)
+    assert [type(event) for event in found] == [MarkPrice, IndexPrice, FundingSettled, FundingRate, FundingRate]
+    assert (found[2].funding_rate, found[2].ts_funding) == (Decimal("0.0003"), (T - 1) * 1000)
+    assert (found[3].funding_rate, found[3].ts_funding) == (Decimal("0.0001"), (T + 1) * 1000)
+
+
+def test_only_closed_okx_bars_count_and_what_is_not_read_is_counted(tmp_path: Path) -> None:
+    lines = [
+        okx("candle1m", [*CANDLE, "0"]),
+        okx("candle1m", [*CANDLE, "1"]),
+        okx("candle1M", [*CANDLE, "1"]),
+        okx("open-interest", {"oi": "1", "ts": TS}),
         json.dumps({"event": "subscribe", "arg": {"channel": "tickers", "instId": BTC}}),
     ]
     feed = recorded(tmp_path, *lines)
-    found = of(feed, Quote, BookTop, MarkPrice, IndexPrice, FundingRate, FundingSettled, VenueBar, LineQuarantined)
-    assert [type(event).__name__ for event in found] == [
-        "Quote",
-        "Quote",
-        "BookTop",
-        "MarkPrice",
-        "IndexPrice",
-        "FundingSettled",
-        "FundingRate",
-        "FundingRate",
-        "VenueBar",
-    ]
-    assert found[0] == Quote(BTC, Decimal(10), Decimal("2.00"), Decimal(11), Decimal("3.00"))
-    assert (found[5].funding_rate, found[5].ts_funding) == (Decimal("0.0003"), (T - 1) * 1000)
-    assert found[8].base_volume == Decimal(7)
+    (bar,) = of(feed, VenueBar, LineQuarantined)
+    assert (bar.timeframe, bar.base_volume) == ("1m", Decimal(7))
     assert feed.summary().files[0].unused == {
         "channel candle1m: nothing new": 1,
         "channel candle1M": 1,
