@@ -1,8 +1,8 @@
 """Follow causes and effects: from any event up to the tick it came from, and down to all it led to.
 
-Decisions are looked up in the audit trail, everything else in the tables of its family. The raw tape (ticks, venue bars)
-is not indexed by event id: there a cause is looked for at the time of its effect first, as an event and what it causes
-at once carry the same moment, then in the hour before, and only without a hint in the whole table.
+Decisions are looked up in the audit trail, everything else in the tables of its family. The raw tape (ticks, venue
+bars) is not indexed by event id: there a cause is looked for at the time of its effect first, as an event and what it
+causes at once carry the same moment, then in the hour before, and at last in the whole table.
 """
 
 from __future__ import annotations

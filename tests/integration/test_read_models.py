@@ -133,7 +133,8 @@ def test_an_order_is_shown_as_its_last_event_left_it(
 
 
 def plan(plan_id: str, **values: Any) -> PlanProposed:
-    return replace(sample(PlanProposed, 4), plan_id=plan_id, **values)
+    proposed: PlanProposed = sample(PlanProposed, 4)
+    return replace(proposed, plan_id=plan_id, **values)
 
 
 def test_a_plan_carries_what_became_of_it(

@@ -21,6 +21,7 @@ from projections.families import FAMILIES, FAMILY_OF, LISTED, TABLES_OF_TOPIC
 from projections.projectors import Rows, audit, project
 from projections.source import LogPosition
 from projections.tables import LAYOUTS, SCHEMA, column_name, table_of
+from schemas.codec import AVRO_DIR
 from schemas.envelope import Event
 from schemas.events import EVENT_TYPES
 from schemas.events.account import TradeClosed
@@ -29,10 +30,12 @@ from schemas.events.intelligence import FeaturesComputed
 from schemas.events.journal import CheckpointTaken
 from schemas.events.orders import EntryEnded, OrderFilled
 from schemas.events.risk import PlanDenied
+from schemas.json_form import from_json
 from schemas.topics import TOPIC_OF, TOPICS
 from tests.events import any_event, envelope, sample
 
 ALL = sorted(EVENT_TYPES)
+EXAMPLES = AVRO_DIR.parent / "examples"
 EPOCH_2000 = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -124,6 +127,18 @@ def test_json_has_no_nul_and_no_number_json_does_not_know() -> None:
 
 def test_the_generated_sql_is_what_the_event_classes_give() -> None:
     assert generate.check() == []
+
+
+@pytest.mark.postgres
+def test_every_schema_example_is_taken(database: str) -> None:
+    taken = 0
+    with connect(database, SCHEMA) as connection, connection.transaction(force_rollback=True):
+        for path in sorted(EXAMPLES.glob("*/v*/*.json")):
+            head, event = from_json(path.parents[1].name, json.loads(path.read_text()))
+            taken += 1
+            for table, rows in project(LogPosition(TOPIC_OF[type(event)].name, 0, taken), head, event).items():
+                copy_rows(connection, SCHEMA, table, rows)
+    assert taken
 
 
 @pytest.mark.postgres

@@ -1,0 +1,1 @@
+"""Migrations in order; Alembic loads them by file."""
