@@ -128,7 +128,7 @@ def test_groups_not_shared_do_not_add() -> None:
 
 
 def test_correlated_exposure_counts_the_whole_group() -> None:
-    past = (eth_swap(), bar("2000", instrument_id=ETH), mark("2000", instrument_id=ETH), position("50"))
+    past = (eth_swap(), bar("2000", instrument_id=ETH), mark("2000", instrument_id=ETH), position("50", margin="400"))
     eth = plan(instrument_id=ETH, entry=limit_entry("2000"), stop="1980")
     spec = desk(*past, correlated_leverage_max=5).when(eth)
     found = check(spec, DenialCode.CORRELATED_EXPOSURE_EXCEEDS_LIMIT)
