@@ -24,7 +24,7 @@ from streams.core.account.equity import check_books
 from streams.core.account.ledger import book
 from streams.core.account.state import AccountState, Position
 from tests.account_events import BTC, SPOT, TAKER, buy, fill, funding, mark, snapshot, trade
-from tests.builders import T0, btc_spot, btc_swap, settings_changed
+from tests.builders import T0, btc_spot, btc_swap, message, settings_changed
 from tests.spec import Spec, given
 
 EXAMPLES = settings(max_examples=60, deadline=None)
@@ -213,3 +213,16 @@ def test_a_restart_anywhere_changes_nothing(fills: list[FillBooked], prices: lis
 
 def _mark(price: Decimal) -> Any:
     return mark(str(Price(Money(price))))
+
+
+@EXAMPLES
+@forall(swap_fills(ticks), st.lists(ticks, max_size=8))
+def test_deciding_changes_nothing(fills: list[FillBooked], prices: list[Decimal]) -> None:
+    adapter = TypeAdapter(AccountState)
+    spec = account()
+    ticked = [event for price in prices for event in (trade(str(price)), _mark(price))]
+    for event in [*fills[:3], *ticked, *fills[3:], funding("-1")]:
+        before = adapter.dump_json(spec.state)
+        STAGE.decide(spec.state, message(event))
+        assert adapter.dump_json(spec.state) == before
+        spec.when(event)

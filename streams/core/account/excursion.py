@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from schemas.events.account import Excursion
 from schemas.values import Price, percent, price, ratio
-from streams.core.account.state import Bar, Track
+from streams.core.account.state import ZERO, Bar, Track
 
 
 def see_price(track: Track, last_price: Decimal) -> None:
@@ -67,8 +67,8 @@ def excursion(
     """Return MAE and MFE of a trade whose prices stayed in ``low..high``; None if no price was seen."""
     if low is None or high is None:
         return None
-    mae = price(max(sign * (avg_entry - (low if sign > 0 else high)), Decimal(0)))
-    mfe = price(max(sign * ((high if sign > 0 else low) - avg_entry), Decimal(0)))
+    mae = price(max(ZERO, sign * (avg_entry - (low if sign > 0 else high))))
+    mfe = price(max(ZERO, sign * ((high if sign > 0 else low) - avg_entry)))
     risk = None if first_stop is None else abs(avg_entry - first_stop)
     return Excursion(
         mae=Price(mae),

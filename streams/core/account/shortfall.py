@@ -12,6 +12,7 @@ from decimal import Decimal
 
 from schemas.events.account import Shortfall
 from schemas.values import Money, bps, money
+from streams.core.account.state import ZERO
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +32,16 @@ class Amounts:
     def costs(self, sign: int) -> tuple[Money, Money, Money, Money]:
         """Return (decision, delay, spread, impact), positive = cost; ``sign``: +1 where the leg buys."""
         return (
-            money(sign * (self.approval - self.decision)),
-            money(sign * (self.venue - self.approval)),
-            money(sign * (self.touch - self.venue)),
-            money(sign * (self.filled - self.touch)),
+            cost(sign * (self.approval - self.decision)),
+            cost(sign * (self.venue - self.approval)),
+            cost(sign * (self.touch - self.venue)),
+            cost(sign * (self.filled - self.touch)),
         )
+
+
+def cost(value: Decimal) -> Money:
+    """Return a cost rounded like a posting, never a negative zero."""
+    return money(value + ZERO)
 
 
 def amounts_at(quantity: Decimal, p0: Decimal, p1: Decimal, p2: Decimal, t2: Decimal, *, filled: Decimal) -> Amounts:
@@ -48,7 +54,7 @@ def opportunity(*, sign: int, missed: Decimal, p0: Decimal, x0: Decimal) -> Mone
 
     For an entry that never filled X0 is the mid at its expiry.
     """
-    return money(sign * missed * (x0 - p0))
+    return cost(sign * missed * (x0 - p0))
 
 
 def shortfall(
@@ -70,7 +76,7 @@ def shortfall(
     decision, delay, spread, impact = entry.costs(sign)
     exits = leave.costs(-sign)
     missed = opportunity(sign=sign, missed=intended - entered, p0=p0, x0=leave.decision / entered)
-    total = decision + delay + spread + impact + sum(exits, Decimal(0)) + fees - funding + missed
+    total = decision + delay + spread + impact + sum(exits, ZERO) + fees - funding + missed
     return Shortfall(
         decision=decision,
         delay=delay,
