@@ -151,7 +151,7 @@ def _answer(
         rationale=found.rationale,
         confidence=found.confidence,
         snapshot=_snapshot(book, message.now, view),
-        missing_sources=_missing_sources(book, message.now),
+        missing_sources=_missing_sources(book, message.now, view),
         command_id=command_id,
     )
 
@@ -193,12 +193,12 @@ def _spread_bps(book: Book, now: int) -> Bps | None:
     return bps((book.ask_price - book.bid_price) / middle * _TEN_THOUSAND) if middle > 0 else None
 
 
-def _missing_sources(book: Book, now: int) -> tuple[str, ...]:
+def _missing_sources(book: Book, now: int, view: View) -> tuple[str, ...]:
     absent = (
         ("mark", not book.mark_is_fresh(now)),
         ("quotes", book.quote_ts == 0 or now - book.quote_ts > QUOTE_AGE_MAX),
-        ("features", not book.features_id),
-        ("regime", not book.regime_id),
+        ("features", not view.features_id),
+        ("regime", not view.regime_id),
     )
     return tuple(name for name, missing in absent if missing)
 
@@ -241,6 +241,7 @@ def _operator_plan(
     found: Resolved,
     book: Book,
 ) -> PlanProposed:
+    view = _view(state, settings, book)
     return PlanProposed(
         plan_id=derive_id(message.envelope.event_id, "plan", document.instrument_id),
         account_id=settings.account_id,
@@ -259,8 +260,8 @@ def _operator_plan(
         max_holding_s=document.max_holding_s,
         rationale=document.rationale,
         confidence=document.confidence,
-        snapshot=_snapshot(book, message.now, _view(state, settings, book)),
-        missing_sources=_missing_sources(book, message.now),
+        snapshot=_snapshot(book, message.now, view),
+        missing_sources=_missing_sources(book, message.now, view),
         command_id=message.envelope.event_id,
     )
 
