@@ -17,6 +17,7 @@ from services.control.commands import CommandDesk
 from services.control.router import control_router
 from services.errors import ApiError, FieldError
 from services.query import registry
+from services.query.audit import audit_router
 from services.query.database import DatabaseUnavailable, ReadDatabase
 from services.query.health import health_router
 from services.query.reads import reads_router
@@ -37,6 +38,7 @@ def create_app(log: EventLog, database: ReadDatabase, settings: Settings) -> Fas
     app = FastAPI(title="Tapeline", version=CODE_VERSION, description=__doc__ or "", redoc_url=None)
     app.include_router(health_router(log, database, shard=service.shard, version=CODE_VERSION))
     app.include_router(reads_router(database))
+    app.include_router(audit_router(database))
     app.include_router(registry.router)
     app.include_router(control_router(desk, token=token, wait_s=service.api_wait_s))
     _add_error_answers(app)

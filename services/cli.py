@@ -20,6 +20,7 @@ from services.commands.common import BAD_INPUT, MISSING, NO, CliError, Options, 
 
 COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("demo", "demo", "The whole chain on recorded data, then the review of the run."),
+    ("worker", "worker", "The trader as a Faust worker."),
     ("feed", "feeds", "Recorded data in: candles, marks, funding, trades, raw WebSocket lines."),
     ("api", "api", "The HTTP API: read side and control side."),
     ("projector", "projector", "Keep the database up to the log."),

@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from hashlib import sha256
 from hmac import compare_digest
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header
 from fastapi.responses import JSONResponse
 
-from schemas.envelope import Event
 from schemas.events.control import (
     ClosePosition,
     ExecutePlan,
@@ -24,10 +23,8 @@ from schemas.events.control import (
     Planner,
     ResumeTrading,
 )
-from schemas.events.plan import PlanDeclined, PlanProposed
-from schemas.events.risk import PlanApproved, PlanDenied
-from schemas.json_form import to_json
 from schemas.plan_document import PlanDocumentError, parse_plan_document
+from services.control.answers import describe
 from services.control.commands import Answer, CommandDesk
 from services.control.requests import flag, only, parse_object, pause_state, read_body, text
 from services.control.symbols import INSTRUMENT, SymbolError, instrument_of
@@ -36,12 +33,6 @@ from services.errors import ApiError, FieldError, invalid
 Body = Annotated[bytes, Depends(read_body)]
 _STATUS_OF_CODE = {"UNKNOWN_INSTRUMENT": 404, "HARD_BOUND": 422, "UNKNOWN_LIMIT": 422}
 """HTTP status of a refusal; every other (LATCHED_CAUSES, NO_POSITION, ...) is a conflict with the state: 409."""
-_WORDS: dict[type[Event], str] = {
-    PlanProposed: "proposed",
-    PlanDeclined: "declined",
-    PlanApproved: "approved",
-    PlanDenied: "denied",
-}
 
 
 def token_check(token: str | None) -> Callable[[str | None], None]:
@@ -56,17 +47,6 @@ def token_check(token: str | None) -> Callable[[str | None], None]:
             raise ApiError(401, "missing or wrong token in the header X-API-Token")
 
     return check
-
-
-def describe(answer: Answer) -> dict[str, Any]:
-    """Return the JSON body of an answer: the outcome event in full, and the further events that name the command."""
-    body: dict[str, Any] = {"command_id": answer.command_id, "command": type(answer.command).__name__}
-    if answer.outcome is None:
-        return body | {"status": "pending", "href": f"/commands/{answer.command_id}"}
-    event = answer.outcome[1]
-    status = _WORDS.get(type(event), "refused" if answer.refused is not None else "done")
-    related = [to_json(*pair) for pair in answer.related]
-    return body | {"status": status, "outcome": to_json(*answer.outcome), "related": related}
 
 
 def respond(answer: Answer) -> JSONResponse:

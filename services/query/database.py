@@ -123,6 +123,7 @@ class ReadDatabase:
             raw = connection.connection.driver_connection
             assert isinstance(raw, psycopg.Connection)
             yield raw
+            raw.rollback()
 
     @contextmanager
     def _reading(self) -> Iterator[Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -13,13 +12,11 @@ from starlette.datastructures import QueryParams
 
 from schemas.values import Micros
 from services.errors import invalid
+from services.moments import parse_moment
 from services.query.database import CursorError, Page, ReadDatabase
 
 LIMIT_MAX = 1000
 LIMIT = 100
-_MICROS_DIGITS = 17
-"""More digits than this are a moment past the year 5000."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +137,7 @@ def moment_of(field: str, value: str | None) -> Micros | None:
     """Return a moment given as microseconds since 1970 or as ISO 8601 with its zone. Raises ApiError 422."""
     if value is None:
         return None
-    if value.isdecimal() and len(value) <= _MICROS_DIGITS:
-        return Micros(int(value))
     try:
-        return Micros((datetime.fromisoformat(value) - _EPOCH) // timedelta(microseconds=1))
-    except (ValueError, TypeError, OverflowError) as error:
-        wanted = "microseconds since 1970 or ISO 8601 with a zone, such as 2025-03-19T16:00:00Z"
-        raise invalid(field, f"{value[:40]!r} must be {wanted}") from error
+        return parse_moment(value)
+    except ValueError as error:
+        raise invalid(field, str(error)) from error

@@ -1,0 +1,118 @@
+"""``tapeline doctor``: what is installed, reachable and configured. Looks only; a database is not started for it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from services.commands.common import MISSING, JsonOption, emit, table
+
+PYTHON = (3, 11)
+REQUIRED = ("fastavro", "pydantic", "numpy", "sqlalchemy", "psycopg", "alembic", "fastapi", "uvicorn", "structlog")
+STREAMS = ("faust-streaming", "aiokafka", "confluent-kafka")
+Finding = tuple[str, str, str]
+"""What was looked at, ``ok``, ``missing`` or ``note``, and words."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("doctor")(doctor)
+
+
+def doctor(context: typer.Context, as_json: JsonOption = False) -> None:
+    """Say what is installed, reachable and configured. Exit 3: something needed is missing."""
+    findings = [_python(), *map(_package, REQUIRED + STREAMS), *_tools(), _data(), *_configured(context)]
+    rows = [dict(zip(("what", "state", "detail"), finding, strict=True)) for finding in findings]
+    emit(rows, as_json=as_json, human=lambda: table([["what", "state", "detail"], *map(list, findings)]))
+    if any(state == "missing" for _, state, _ in findings):
+        raise typer.Exit(MISSING)
+
+
+def _python() -> Finding:
+    found = ".".join(map(str, sys.version_info[:3]))
+    return "python", "ok" if sys.version_info >= PYTHON else "missing", f"{found}; 3.11 or newer is needed"
+
+
+def _package(name: str) -> Finding:
+    try:
+        return name, "ok", metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return name, "missing", "not installed: run `make install`"
+
+
+def _tools() -> list[Finding]:
+    """Java and Maven start the local Kafka; without them everything runs on SQLite."""
+    found = [(name, shutil.which(name)) for name in ("java", "mvn")]
+    without = "not found: no local Kafka broker on this machine; the SQLite log needs none"
+    return [(name, "ok" if path else "note", path or without) for name, path in found]
+
+
+def _data() -> Finding:
+    path = Path(os.environ.get("TAPELINE_SHARED_DATA", "../shared/data"))
+    if path.is_dir():
+        return "recorded data", "ok", str(path.resolve())
+    return "recorded data", "note", f"none at {path}: the demo takes OKX's public history, or a synthetic tape"
+
+
+def _configured(context: typer.Context) -> list[Finding]:
+    from schemas.settings import SettingsError
+    from services.logs import redact_text
+    from services.settings import load_settings
+
+    try:
+        settings = load_settings(env_file=context.obj.env_file)
+    except SettingsError as error:
+        return [("settings", "missing", redact_text(str(error)))]
+    service = settings.service
+    return [
+        ("settings", "ok", f"account {settings.trading.account_id}, digest {settings.trading.digest()}"),
+        ("live trading", "ok", "off: this version cannot send an order"),
+        (
+            "control token",
+            *(("ok", "set") if service.api_token else ("note", "TAPELINE_API_TOKEN is not set: control is off")),
+        ),
+        ("log", *_tried(lambda: _log(service.log))),
+        ("database", *_tried(lambda: _database(service.db.get_secret_value()))),
+    ]
+
+
+def _tried(look: Callable[[], tuple[str, str]]) -> tuple[str, str]:
+    import psycopg
+
+    from services.logs import redact_text
+    from streams.log.base import LogError
+
+    try:
+        return look()
+    except (LogError, psycopg.Error) as error:
+        return "missing", redact_text(" ".join(str(error).split()))
+
+
+def _log(url: str) -> tuple[str, str]:
+    from streams.log import open_log
+
+    if url.startswith("sqlite:") and not Path(url.split("///", 1)[-1].split("?")[0]).exists():
+        return "note", f"{url}: not there yet; `tapeline feed import` or `tapeline demo` creates one"
+    log = open_log(url, read_only=True)
+    try:
+        return "ok", f"{url}: {log.end_offset('ticks', 0)} ticks"
+    finally:
+        log.close()
+
+
+def _database(url: str) -> tuple[str, str]:
+    import psycopg
+
+    if url.startswith("embedded:"):
+        folder = Path(url.removeprefix("embedded:"))
+        return "ok" if folder.is_dir() else "note", f"{url}: {'there' if folder.is_dir() else 'created when needed'}"
+    with psycopg.connect(url.replace("+psycopg", "", 1), connect_timeout=5) as connection:
+        row: Any = connection.execute("SELECT version()").fetchone()
+    return "ok", str(row[0])[:60]

@@ -1,0 +1,38 @@
+"""``tapeline worker``: the Faust worker alone."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Annotated
+
+import typer
+
+from services.commands.common import LogOption, load
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("worker")(worker)
+
+
+def worker(
+    context: typer.Context,
+    log: LogOption = None,
+    worker_id: Annotated[
+        str | None,
+        typer.Option("--worker-id", help="Unique among workers, the same after a restart; default the host."),
+    ] = None,
+    shards: Annotated[int, typer.Option("--shards", min=1, help="Partitions of every topic, fixed for ever.")] = 1,
+    until_idle: Annotated[bool, typer.Option("--until-idle", help="Stop once every input has been taken.")] = False,
+) -> None:
+    """Run the trader's Faust worker until stopped. Exit 75: start it again, recovery decides what holds."""
+    settings = load(context, log=log)
+    from streams.app import run_worker
+    from streams.pipeline import stages
+
+    name = worker_id or os.environ.get("HOSTNAME") or socket.gethostname()
+    code = run_worker(
+        log_url=settings.service.log, stages=stages(), worker_id=name, shards=shards, until_idle=until_idle
+    )
+    raise typer.Exit(code)

@@ -1,0 +1,79 @@
+"""The answer to a command as JSON and in words: shared by the HTTP API and the command line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from schemas.envelope import Event
+from schemas.events.plan import PlanDeclined, PlanProposed
+from schemas.events.risk import CheckResult, PlanApproved, PlanDenied
+from schemas.json_form import to_json
+from schemas.values import plain
+from services.control.commands import Answer
+
+_WORDS: dict[type[Event], str] = {
+    PlanProposed: "proposed",
+    PlanDeclined: "declined",
+    PlanApproved: "approved",
+    PlanDenied: "denied",
+}
+
+
+def status_of(answer: Answer) -> str:
+    """Return pending, proposed, declined, approved, denied, refused or done."""
+    if answer.outcome is None:
+        return "pending"
+    return _WORDS.get(type(answer.outcome[1]), "done" if answer.refused is None else "refused")
+
+
+def describe(answer: Answer) -> dict[str, Any]:
+    """Return the JSON body of an answer: the outcome event in full, and the further events that name the command."""
+    body: dict[str, Any] = {
+        "command_id": answer.command_id,
+        "command": type(answer.command).__name__,
+        "status": status_of(answer),
+    }
+    if answer.outcome is None:
+        return body | {"href": f"/commands/{answer.command_id}"}
+    return body | {"outcome": to_json(*answer.outcome), "related": [to_json(*pair) for pair in answer.related]}
+
+
+def in_words(answer: Answer) -> str:
+    """Return an answer as a few lines for a person."""
+    event = answer.outcome[1] if answer.outcome else None
+    head = f"{type(answer.command).__name__} {answer.command_id}: {status_of(answer)}"
+    if event is None:
+        return f"{head}\nno answer yet: is a trader running on this log? The command stays on it."
+    if isinstance(event, PlanProposed):
+        return f"{head}\n{_plan(event)}"
+    if isinstance(event, PlanDeclined):
+        return f"{head}\n{event.reason}: {event.detail}"
+    if isinstance(event, PlanApproved | PlanDenied):
+        return f"{head}\n{_verdict(event)}"
+    detail = f"{getattr(event, 'code', '')} {getattr(event, 'detail', '')}".strip()
+    return f"{head}\n{detail}" if detail else head
+
+
+def _plan(event: PlanProposed) -> str:
+    entry = event.entry.limit_price or event.entry.trigger_price or event.reference_price
+    lines = [
+        f"{event.position_side} {event.instrument_id}, {event.strategy}: {event.entry.type} entry at {plain(entry)}",
+        f"stop {plain(event.stop.trigger_price)}" if event.stop else "no stop",
+        *(f"target {plain(t.limit_price)} for {plain(t.fraction)}" for t in event.targets),
+        f"why: {event.rationale.summary}",
+    ]
+    return "\n".join(lines)
+
+
+def _verdict(event: PlanApproved | PlanDenied) -> str:
+    failed = [check for check in event.checks if check.result is CheckResult.FAIL]
+    lines = [f"  {check.code}: value {check.value}, limit {check.limit}, inputs {check.inputs}" for check in failed]
+    if isinstance(event, PlanDenied):
+        return "\n".join(
+            [f"{event.code}: {event.detail}", f"{len(failed)} of {len(event.checks)} checks failed", *lines]
+        )
+    size = event.sizing
+    return (
+        f"{plain(size.quantity)} {size.quantity_unit} of {event.instrument_id}, notional {plain(size.notional)}, "
+        f"worst-case loss {plain(size.worst_case_loss)}; {len(event.checks)} checks, none failed"
+    )
