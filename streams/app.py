@@ -37,7 +37,7 @@ STALL_S = 30.0
 SESSION_S = 10.0
 """After this long without a heartbeat the broker gives a worker's shards to another."""
 CODE_VERSION = "0.1.0"
-DEFAULT_STAGES = "streams.core.stages:STAGES"
+DEFAULT_STAGES = "streams.pipeline:STAGES"
 
 logger = logging.getLogger("tapeline.worker")
 
@@ -173,10 +173,11 @@ def _run(app: BatchApp) -> int:
 
 
 def load_stages(name: str) -> Sequence[Stage[Any]]:
-    """Return the stages a ``module:attribute`` name points at."""
+    """Return the stages a ``module:attribute`` name points at: a sequence, or a function that returns one."""
     module, _, attribute = name.partition(":")
-    found: Sequence[Stage[Any]] = getattr(importlib.import_module(module), attribute)
-    return found
+    found = getattr(importlib.import_module(module), attribute)
+    stages: Sequence[Stage[Any]] = found() if callable(found) else found
+    return stages
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

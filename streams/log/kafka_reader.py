@@ -41,7 +41,7 @@ class PartitionReader:
     def read(self, offset: int, limit: int, end_offset: Callable[[], int]) -> list[StoredRecord]:
         """Return the records from ``offset`` on that are there now, at most ``limit``. Raises LogError on a hole."""
         with self.lock:
-            if offset >= self._end:
+            if offset + limit > self._end:
                 self._end = end_offset()
             want = min(limit, self._end - offset)
             if want <= 0:

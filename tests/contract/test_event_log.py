@@ -97,6 +97,15 @@ def test_sees_what_another_writer_appended_after_the_last_read(log: EventLog, op
     assert values(log, "ticks", offset=1) == [b"b"]
 
 
+def test_reading_from_the_start_again_sees_the_new_end(log: EventLog, open_again: Open) -> None:
+    log.append([record("ticks", b"a")])
+    assert values(log, "ticks") == [b"a"]
+
+    open_again().append([record("ticks", b"b")])
+
+    assert values(log, "ticks") == [b"a", b"b"]
+
+
 def test_keeps_what_was_written_when_opened_again(log: EventLog, open_again: Open) -> None:
     log.append([record("ticks", b"a")])
 

@@ -1,0 +1,253 @@
+"""The Faust worker over both logs, with a toy trader in real processes: what it takes, gives up and survives."""
+
+from __future__ import annotations
+
+import random
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from schemas.codec import decode
+from schemas.events.journal import Claimed
+from schemas.topics import INPUTS, JOURNAL, OUTPUTS
+from streams.batch import run_batch
+from streams.journal import JournalState, read_journal, trader_record
+from streams.log import create_log, open_log
+from streams.log.base import EventLog, NewRecord
+from streams.log.memory import MemoryLog
+from streams.trader import Trader
+from streams.verify import topic_digest, verify
+from tests.faulty import POISON
+from tests.toy import STAGES, fill, mark, settings_record
+from tests.worker_process import WorkerProcess, eventually
+
+pytestmark = pytest.mark.slow
+RESTART = 75
+KINDS = ("sqlite", pytest.param("kafka", marks=pytest.mark.kafka))
+Start = Callable[..., WorkerProcess]
+
+
+@pytest.fixture(params=KINDS)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/log.db"
+    found: str = request.getfixturevalue("kafka_url")
+    return found
+
+
+@pytest.fixture
+def log(url: str) -> Iterator[EventLog]:
+    opened = open_log(url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def start(url: str) -> Iterator[Start]:
+    """Starts workers on the log and kills whatever is left of them at the end."""
+    started: list[WorkerProcess] = []
+
+    def start_one(**options: object) -> WorkerProcess:
+        started.append(WorkerProcess(url, **options))  # type: ignore[arg-type]
+        return started[-1]
+
+    yield start_one
+    for worker in started:
+        worker.kill()
+
+
+def prices(count: int, seed: int = 1) -> list[int]:
+    chance = random.Random(seed)
+    return [chance.randrange(1, 400) for _ in range(count)]
+
+
+def taken(log: EventLog, topic: str = "ticks", shard: int = 0) -> int:
+    """Return how many inputs of a topic the counted commits cover."""
+    end = log.end_offset(JOURNAL, shard)
+    commits = read_journal(log, shard, JournalState(), end)
+    return sum(run.count for counted in commits for run in counted.commit.runs if run.topic == topic)
+
+
+def claims(log: EventLog, shard: int = 0) -> int:
+    records = log.read(JOURNAL, shard, 0, limit=100_000)
+    return sum(isinstance(decode(record.value)[1], Claimed) for record in records)
+
+
+def digests(log: EventLog, shard: int = 0) -> dict[str, tuple[int, str]]:
+    return {topic: topic_digest(log, shard, topic) for topic in OUTPUTS}
+
+
+def batch_digests(ticks: list[int]) -> dict[str, tuple[int, str]]:
+    """Return what the batch runner makes of the same ticks in memory."""
+    memory = MemoryLog()
+    fill(memory, ticks)
+    trader = Trader(memory, 0, STAGES, worker="batch", code_version="0.1.0")
+    trader.start()
+    run_batch(memory, trader)
+    return digests(memory)
+
+
+def assert_proven(log: EventLog, ticks: list[int]) -> None:
+    """Nothing twice, nothing lost, every step reproducible, and the same bytes as the batch runner's."""
+    report = verify(log, 0, STAGES)
+    assert report.difference is None, report.difference
+    assert report.inputs.get("ticks", 0) == len(ticks)
+    assert digests(log) == batch_digests(ticks)
+
+
+def settle(worker: WorkerProcess) -> None:
+    """Stop cleanly: on Kafka a commit is seen before its outputs are, and a clean stop waits for both."""
+    worker.send(signal.SIGTERM)
+    assert worker.exit_code() == 0, worker.said()
+
+
+def append_ticks(log: EventLog, ticks: list[int], first: int) -> None:
+    log.append([mark(first + number, value) for number, value in enumerate(ticks)])
+
+
+def test_takes_every_input_once_and_stops_cleanly(log: EventLog, start: Start) -> None:
+    ticks = prices(3_000)
+    fill(log, ticks)
+
+    assert start(until_idle=True).exit_code() == 0
+
+    assert_proven(log, ticks)
+
+
+def test_takes_inputs_that_arrive_while_it_runs_and_goes_on_after_a_restart(log: EventLog, start: Start) -> None:
+    ticks = prices(300)
+    fill(log, ticks[:100])
+    worker = start()
+    eventually(lambda: taken(log) == 100, "the first 100 ticks", worker)
+    append_ticks(log, ticks[100:200], 100)
+    eventually(lambda: taken(log) == 200, "the next 100 ticks", worker)
+    settle(worker)
+    append_ticks(log, ticks[200:], 200)
+
+    assert start(until_idle=True).exit_code() == 0
+
+    assert_proven(log, ticks)
+
+
+def test_waits_for_settings_on_a_log_that_is_still_empty(log: EventLog, start: Start) -> None:
+    worker = start()
+    worker.seconds_to("assigned")
+    create_log(log)
+    log.append([settings_record()])
+    append_ticks(log, prices(50), 0)
+
+    eventually(lambda: taken(log) == 50, "50 ticks", worker)
+    settle(worker)
+    assert_proven(log, prices(50))
+
+
+def test_killed_three_times_while_data_flows_it_loses_and_repeats_nothing(log: EventLog, start: Start) -> None:
+    ticks = prices(4_000)
+    fill(log, ticks[:1])
+    for round_number in range(3):
+        worker = start()
+        first = 1 + round_number * 1_000
+        for step in range(first, first + 1_000, 50):
+            append_ticks(log, ticks[step : step + 50], step)
+        eventually(lambda first=first: taken(log) > first + 200, "some progress", worker)  # type: ignore[misc]
+        worker.kill()
+    append_ticks(log, ticks[3_001:], 3_001)
+
+    assert start(until_idle=True).exit_code() == 0
+
+    assert claims(log) == 4
+    assert_proven(log, ticks)
+
+
+def test_takes_the_first_event_within_five_seconds_of_a_restart_after_sigkill(log: EventLog, start: Start) -> None:
+    fill(log, prices(1_000))
+    worker = start()
+    eventually(lambda: taken(log) == 1_000, "1,000 ticks", worker)
+    worker.kill()
+    append_ticks(log, [4], 1_000)
+
+    again = start()
+    eventually(lambda: taken(log) == 1_001, "the tick after the kill", again)
+    seconds = again.seconds_to("live at step")
+
+    print(f"live {seconds:.2f} s after the restart")
+    assert seconds < 5.0, again.said()
+
+
+def test_a_stage_that_raises_ends_the_worker_with_75_and_nothing_is_lost(log: EventLog, start: Start) -> None:
+    ticks = [*prices(60), POISON, *prices(40, seed=2)]
+    fill(log, ticks)
+
+    worker = start(stages="tests.faulty:RAISING")
+
+    assert worker.exit_code() == RESTART
+    assert "poisoned tick" in worker.said()
+    assert taken(log) <= 60
+    assert start(until_idle=True).exit_code() == 0
+    assert_proven(log, ticks)
+
+
+def test_a_worker_whose_shard_was_claimed_by_another_exits_and_publishes_nothing(log: EventLog, start: Start) -> None:
+    ticks = prices(20)
+    fill(log, ticks)
+    worker = start()
+    eventually(lambda: taken(log) == 20, "20 ticks", worker)
+    before = {topic: log.end_offset(topic, 0) for topic in OUTPUTS}
+    foreign = Claimed("somebody else", "0.1.0", tuple(INPUTS))
+    log.append([trader_record(JOURNAL, 0, foreign, step=0, ts_event=1, code_version="0.1.0")])
+    append_ticks(log, [4], 20)
+
+    assert worker.exit_code() == RESTART
+    assert "Fenced" in worker.said()
+    assert {topic: log.end_offset(topic, 0) for topic in OUTPUTS} == before
+    assert start(until_idle=True).exit_code() == 0
+    assert_proven(log, [*ticks, 4])
+
+
+def test_a_worker_stopped_in_a_step_until_its_shard_moved_changes_nothing(log: EventLog, start: Start) -> None:
+    ticks = [*prices(30), POISON, *prices(30, seed=3)]
+    fill(log, ticks)
+    stopped = start(worker_id="first", stages="tests.faulty:STOPPING")
+    eventually(lambda: claims(log) == 1, "the first claim", stopped)
+    heir = start(worker_id="second")
+    eventually(lambda: taken(log) == len(ticks), "the second worker takes the shard", heir)
+
+    stopped.send(signal.SIGCONT)
+
+    assert stopped.exit_code() == RESTART
+    append_ticks(log, [4], len(ticks))
+    eventually(lambda: taken(log) == len(ticks) + 1, "another tick", heir)
+    settle(heir)
+    assert_proven(log, [*ticks, 4])
+
+
+def test_two_shards_spread_over_two_workers_and_come_back(log: EventLog, start: Start) -> None:
+    create_log(log, shards=2)
+    for shard in (0, 1):
+        log.append([NewRecord("settings", shard, b"paper", settings_record().value, 1)])
+    first = start(worker_id="a", shards=2)
+    eventually(lambda: claims(log, 0) == 1 and claims(log, 1) == 1, "one worker has both shards", first)
+
+    second = start(worker_id="b", shards=2)
+    eventually(lambda: claims(log, 1) >= 2, "the second worker claims its share", second)
+    for shard in (0, 1):
+        log.append([NewRecord("ticks", shard, b"T", mark(n, 4).value, 1) for n in range(100)])
+    eventually(lambda: taken(log, shard=0) == 100 and taken(log, shard=1) == 100, "ticks of both shards", second)
+    assert owner(log, 0) == "a"
+    assert owner(log, 1) == "b"
+
+    second.kill()
+    eventually(lambda: owner(log, 1) == "a", "the shard comes back", first)
+    log.append([NewRecord("ticks", 1, b"T", mark(100, 4).value, 1)])
+    eventually(lambda: taken(log, shard=1) == 101, "a tick of the shard that came back", first)
+    settle(first)
+    for shard in (0, 1):
+        assert verify(log, shard, STAGES).difference is None
+
+
+def owner(log: EventLog, shard: int) -> str:
+    """Return the worker of the latest claim."""
+    events = [decode(record.value)[1] for record in log.read(JOURNAL, shard, 0, limit=100_000)]
+    return [event.worker for event in events if isinstance(event, Claimed)][-1]
