@@ -75,7 +75,7 @@ def state_changed(state: RiskState, message: Message, causes: Causes) -> Trading
     reset = released and any(cause.kind is StateCauseKind.DRAWDOWN for cause in state.causes)
     command = isinstance(message.event, PauseTrading | ResumeTrading | KillSwitch)
     return TradingStateChanged(
-        account_id=state.account_id or str(getattr(message.event, "account_id", "")),
+        account_id=_account_id(state, message.event),
         state=worst_state(causes),
         previous=worst_state(state.causes),
         causes=causes,
@@ -83,6 +83,13 @@ def state_changed(state: RiskState, message: Message, causes: Causes) -> Trading
         command_id=message.envelope.event_id if command else None,
         peak_reset=reset,
     )
+
+
+def _account_id(state: RiskState, event: Event) -> str:
+    """Return whose state it is: before the first settings count, the account they or the command name."""
+    if isinstance(event, SettingsChanged):
+        return event.values.get("account_id", state.account_id)
+    return state.account_id or str(getattr(event, "account_id", ""))
 
 
 def _detail(before: Causes, after: Causes, event: Event) -> str:

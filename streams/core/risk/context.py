@@ -164,10 +164,10 @@ def mark_is_fresh(market: Market, now: int) -> bool:
 
 
 def _prices(market: Market | None, sign: int, now: int, *, substitute: bool) -> Prices | None:
-    if market is None or market.last_price is None:
+    if market is None or market.last_price is None or market.last_price <= 0:
         return None
     touch = market.ask_price if sign > 0 else market.bid_price
-    if market.mark_price is not None and (mark_is_fresh(market, now) or not substitute):
+    if market.mark_price is not None and market.mark_price > 0 and (mark_is_fresh(market, now) or not substitute):
         return Prices(market.last_price, market.mark_price, PriceSource.MARK, touch)
     if substitute:
         return Prices(market.last_price, market.last_price, PriceSource.LAST, touch)
@@ -175,14 +175,13 @@ def _prices(market: Market | None, sign: int, now: int, *, substitute: bool) -> 
 
 
 def _reference(plan: PlanProposed, prices: Prices | None) -> Decimal | None:
-    entry = plan.entry
-    if entry.type is OrderType.LIMIT:
-        return entry.limit_price
-    if entry.type is OrderType.STOP:
-        return entry.trigger_price
-    if prices is None:
-        return None
-    return prices.last if prices.touch is None else prices.touch
+    """Return E, or None where there is none above zero (an offset near -100 % may round to zero ticks)."""
+    entry, market = plan.entry, None
+    if prices is not None:
+        market = prices.last if prices.touch is None else prices.touch
+    by_type = {OrderType.LIMIT: entry.limit_price, OrderType.STOP: entry.trigger_price, OrderType.MARKET: market}
+    price = by_type[entry.type]
+    return price if price is not None and price > 0 else None
 
 
 def _uncertainty(market: Market | None) -> Decimal:
