@@ -13,7 +13,7 @@ from threading import Event as Alarm
 from threading import Thread
 
 from schemas.codec import encode
-from schemas.envelope import Envelope, Event, Message
+from schemas.envelope import Event, Message
 from schemas.events import control, plan, risk
 from schemas.events.common import OrderType, PlanOrigin, PositionSide, PriceSource, Quality, Regime, TradingState
 from schemas.events.market import InstrumentDefined, MarkPrice
@@ -155,28 +155,30 @@ def answering(log: EventLog) -> Iterator[None]:
     """Run the answering trader on the log, on a thread of its own, for as long as the block lasts."""
     trader = Trader(log, 0, [ANSWERING], worker="answering", code_version="test")
     trader.start()
+    with running(trader):
+        yield
+
+
+@contextmanager
+def running(trader: Trader) -> Iterator[None]:
+    """Let a started trader take inputs as they come, on a thread of its own, for as long as the block lasts."""
     stopping = Alarm()
 
     def run() -> None:
         while not stopping.is_set():
             taken = 0
             for topic in INPUTS:
-                records = log.read(topic, 0, trader.position(topic), limit=100)
+                records = trader.log.read(topic, trader.shard, trader.position(topic), limit=100)
                 taken += len(records)
                 if records:
                     trader.process(topic, records)
             if not taken:
                 stopping.wait(0.002)
 
-    thread = Thread(target=run, name="answering")
+    thread = Thread(target=run, name="trader")
     thread.start()
     try:
         yield
     finally:
         stopping.set()
         thread.join(10)
-
-
-def envelope_of(event_id: str, *, ts: int = T0) -> Envelope:
-    """Return an input's envelope with this id."""
-    return message(control.TimerFired("paper"), ts=ts, event_id=event_id).envelope
