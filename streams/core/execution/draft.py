@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from schemas.envelope import Event, Message
 from schemas.events.common import ExitReason, OrderPurpose, OrderType, TriggerPriceType
-from schemas.events.orders import AmendIntended, CancelIntended, OrderIntended
+from schemas.events.orders import AmendIntended, CancelIntended, OrderIntended, VenueFill
 from schemas.events.plan import Entry
 from schemas.ids import client_order_id, output_id
 from schemas.values import Micros, Price, Quantity
@@ -25,7 +25,9 @@ class Draft:
         self.message = message
         self.now = message.now
         self.outputs: list[Event] = []
-        fold.apply(self.state, message.event, message.now)
+        if not isinstance(message.event, VenueFill):
+            # A fill is remembered as seen by ``evolve`` alone: that memory is not copied for a draft.
+            fold.apply(self.state, message.event, message.now)
 
     def emit(self, event: Event) -> None:
         """Add an event."""
