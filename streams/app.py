@@ -25,6 +25,7 @@ from streams.agents import declare_trader
 from streams.core.stage import Stage
 from streams.log import create_log, open_log
 from streams.log.kafka import KafkaAddress
+from streams.pipeline import CODE_VERSION
 from streams.shards import Shards
 from streams.trader import Trader
 from streams.transports import register
@@ -36,7 +37,6 @@ STALL_S = 30.0
 """Seconds without progress, with inputs waiting on the log, after which a worker gives up."""
 SESSION_S = 10.0
 """After this long without a heartbeat the broker gives a worker's shards to another."""
-CODE_VERSION = "0.1.0"
 DEFAULT_STAGES = "streams.pipeline:STAGES"
 
 logger = logging.getLogger("tapeline.worker")

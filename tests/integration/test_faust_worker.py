@@ -17,6 +17,7 @@ from streams.journal import JournalState, read_journal, trader_record
 from streams.log import create_log, open_log
 from streams.log.base import EventLog, NewRecord
 from streams.log.memory import MemoryLog
+from streams.pipeline import CODE_VERSION
 from streams.trader import Trader
 from streams.verify import topic_digest, verify
 from tests.faulty import POISON
@@ -83,7 +84,7 @@ def batch_digests(ticks: list[int]) -> dict[str, tuple[int, str]]:
     """Return what the batch runner makes of the same ticks in memory."""
     memory = MemoryLog()
     fill(memory, ticks)
-    trader = Trader(memory, 0, STAGES, worker="batch", code_version="0.1.0")
+    trader = Trader(memory, 0, STAGES, worker="batch", code_version=CODE_VERSION)
     trader.start()
     run_batch(memory, trader)
     return digests(memory)
