@@ -29,7 +29,7 @@ from schemas.settings import TradingSettings
 from schemas.values import SECOND, Bps, Micros, Price, Rate, bps, price
 from streams.core.planner.documents import Reference, Resolved, resolve
 from streams.core.planner.rules import RECIPES, Decline, View, propose
-from streams.core.planner.state import QUOTE_AGE_MAX, Book, PlannerState, Score, evolve
+from streams.core.planner.state import QUOTE_AGE_MAX, Book, PlannerState, Score, awaited, evolve
 from streams.core.stage import Stage
 
 _TEN_THOUSAND = Decimal(10_000)
@@ -45,7 +45,7 @@ def decide(state: PlannerState, message: Message) -> Sequence[Event]:
 def _on_features(state: PlannerState, settings: TradingSettings, message: Message) -> Sequence[Event]:
     event: Any = message.event
     automatic = settings.rules_enabled and event.timeframe == settings.decision_timeframe and not event.backfill
-    if not automatic or not event.warming_up:
+    if not automatic or not awaited(event):
         return ()
     book = state.books.get(event.instrument_id, Book())
     view = _view(state, settings, book, features=event, features_id=message.envelope.event_id)
@@ -106,7 +106,7 @@ def _view(
         held=book.held,
         features=features.features if features else book.features,
         features_id=current,
-        warming_up=features.warming_up if features else book.warming_up,
+        warming_up=awaited(features) if features else book.warming_up,
         scores={name: score for name, score in (scores or book.scores).items() if score.of == current},
         regime=regime.regime if regime else book.regime,
         uncertainty=regime.uncertainty if regime else book.uncertainty,

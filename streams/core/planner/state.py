@@ -21,6 +21,8 @@ from schemas.values import SECOND
 MARK_AGE_MAX = 30 * SECOND
 """Age limit of a mark whose feed declares no cadence: three of the 10 s at which OKX repeats an unchanged one."""
 QUOTE_AGE_MAX = 5 * SECOND
+REGIME_ONLY = ("rv_rank",)
+"""Features no strategy needs: while they warm up the regime says UNKNOWN, and nothing else has to wait for them."""
 _STALE_CADENCES = 3
 
 
@@ -148,8 +150,13 @@ def _features(state: PlannerState, event: FeaturesComputed, message: Message) ->
     book = state.book(event.instrument_id)
     book.features = dict(event.features)
     book.features_id = message.envelope.event_id
-    book.warming_up = event.warming_up
-    book.undecided = "" if event.backfill or event.warming_up else message.envelope.event_id
+    book.warming_up = awaited(event)
+    book.undecided = "" if event.backfill or book.warming_up else message.envelope.event_id
+
+
+def awaited(event: FeaturesComputed) -> tuple[str, ...]:
+    """Return the features still warming up that a strategy may need."""
+    return tuple(name for name in event.warming_up if name not in REGIME_ONLY)
 
 
 def _signal(state: PlannerState, event: SignalScored, message: Message) -> None:

@@ -200,10 +200,15 @@ def test_an_unknown_regime_is_declined() -> None:
 
 def test_warming_up_is_said_at_once_and_once() -> None:
     spec = planner().when(features(warming=("adx_14", "rv_rank")))
-    (answer,) = spec.emitted
-    assert (answer.reason, answer.detail) == (DeclineReason.WARMING_UP, "adx_14, rv_rank")
+    (answer,) = spec.of(PlanDeclined)
+    assert (answer.reason, answer.detail) == (DeclineReason.WARMING_UP, "adx_14")
     spec.when(signal("breakout", 0.9)).then()
     spec.when(regime(Regime.UNKNOWN)).then()
+
+
+def test_a_feature_only_the_regime_needs_holds_back_the_regime_alone() -> None:
+    spec = planner(features(warming=("rv_rank",)), signal("trend", 0.9)).when(regime(Regime.UNKNOWN))
+    assert spec.of(PlanDeclined)[0].reason is DeclineReason.REGIME_UNKNOWN
 
 
 def test_history_is_neither_planned_nor_declined_on() -> None:
