@@ -110,8 +110,6 @@ def _note(book: Book, event: FeedStatus | QualityChanged | GapOpened | GapClosed
         book.gap = isinstance(event, GapOpened)
         if book.prints is not None:
             book.prints.complete = False
-        if isinstance(event, GapClosed):
-            book.watched_from = event.ts_to
 
 
 def _note_feed(book: Book, event: FeedStatus, ts: int) -> None:

@@ -202,6 +202,28 @@ def test_prints_take_over_when_the_venues_bars_are_lost() -> None:
     assert names(spec) == ["1m"]
 
 
+def test_the_minute_in_which_prints_take_over_is_incomplete() -> None:
+    past = (watched(), status(Channel.BARS, FeedState.OPEN, 0), trade("7", "1", 10), venue_bar(0, "1 1 1 1", "2"))
+    spec = given(STAGE, *past, status(Channel.BARS, FeedState.LOST, 70), trade("100", "1", 80))
+    spec.when(trade("100", "1", 120))
+    assert names(spec) == ["1m*"]
+
+
+def test_history_that_lacks_the_last_minute_of_a_longer_bar_closes_it_with_the_next_piece() -> None:
+    spec = given(STAGE, *(venue_bar(minute, "1 1 1 1", "2", backfill=True) for minute in range(4)))
+    spec.when(venue_bar(5, "1 1 1 1", "2", backfill=True))
+    assert names(spec) == ["5m*", "1m"]
+
+
+def test_overlapping_pieces_are_counted_once() -> None:
+    minutes = [venue_bar(minute, "1 1 1 1", "2") for minute in (0, 1, 3)]
+    rest = [venue_bar(minute, "1 1 1 1", "2") for minute in range(4, 14)]
+    spec = given(STAGE, *minutes, venue_bar(0, "1 9 1 1", "10", timeframe="5m", length=5), *rest)
+    spec.when(venue_bar(14, "1 1 1 1", "2"))
+    assert names(spec) == ["1m", "5m", "15m*"]
+    assert spec.emitted[-1].base_volume == 28  # type: ignore[attr-defined]
+
+
 def test_history_bars_do_not_silence_prints() -> None:
     past = (venue_bar(0, "1 1 1 1", "2", backfill=True), status(Channel.TRADES, FeedState.OPEN, 60))
     spec = given(STAGE, *past, trade("100", "1", 60)).when(trade("100", "1", 120))

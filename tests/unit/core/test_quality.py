@@ -304,6 +304,29 @@ def test_a_lost_channel_is_bad_until_data_flows_again() -> None:
     )
 
 
+def test_data_on_a_lost_channel_speaks_for_itself() -> None:
+    spec = given(STAGE, btc_swap(), trade(1, "80000", 0), status(Channel.TRADES, FeedState.LOST, 1))
+    spec.when(trade(2, "80000", 2)).then(
+        GapClosed(BTC, Channel.TRADES, at(0), at(2), None),
+        changed(Quality.DEGRADED, Quality.BAD, QualityReason.GAP),
+    )
+
+
+def test_an_outlier_still_shows_that_the_channel_is_alive() -> None:
+    spec = given(STAGE, btc_swap(), trade(1, "80000", 0), trade(2, "99999", 4))
+    spec.when(timer(8)).then()
+    spec.when(timer(10)).then(
+        changed(Quality.BAD, Quality.DEGRADED, QualityReason.STALE, QualityReason.OUTLIER),
+    )
+
+
+def test_compares_the_clock_with_silent_instruments_once_per_second() -> None:
+    past = (trade(1, "80000", 0), trade(1, "2000", 0, instrument_id=ETH), trade(2, "2000", 5, instrument_id=ETH))
+    spec = given(STAGE, btc_swap(), eth_swap(), *past)
+    spec.when(trade(3, "2000", 5.999, instrument_id=ETH)).then()
+    spec.when(trade(4, "2000", 6, instrument_id=ETH)).then(changed(Quality.BAD, Quality.GOOD, QualityReason.STALE))
+
+
 def test_the_end_of_the_only_feed_is_bad_and_never_stale() -> None:
     spec = given(STAGE, btc_swap(), bar(0, "80000")).when(status(Channel.BARS, FeedState.ENDED, 60))
     spec.then(changed(Quality.BAD, Quality.GOOD, QualityReason.FEED_LOST))
