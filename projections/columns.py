@@ -31,6 +31,8 @@ from schemas.values import SCALES, plain
 
 PG_EPOCH = 946_684_800_000_000
 """2000-01-01 in Unix microseconds. Source: PostgreSQL documentation, date/time types (internal representation)."""
+_FIRST_MOMENT, _LAST_MOMENT = -62_135_596_800_000_000, 253_402_300_799_999_999
+"""What both PostgreSQL and Python's datetime can hold."""
 JSONB_VERSION = b"\x01"
 """First byte of a ``jsonb`` value on the wire. Source: PostgreSQL, jsonb_recv()."""
 
@@ -62,9 +64,15 @@ def without_nul(text: str) -> str:
     return text.replace("\x00", "\ufffd") if "\x00" in text else text
 
 
+class Unprojectable(ValueError):
+    """A record whose content no row can hold; says what."""
+
+
 def moment(micros: int) -> int:
-    """Return Unix microseconds as PostgreSQL counts them."""
-    return micros - PG_EPOCH
+    """Return Unix microseconds as PostgreSQL counts them. Raises Unprojectable outside the years 1 to 9999."""
+    if _FIRST_MOMENT <= micros <= _LAST_MOMENT:
+        return micros - PG_EPOCH
+    raise Unprojectable(f"{micros} microseconds since 1970 is outside the years 1 to 9999: another unit?")
 
 
 def json_bytes(value: Any) -> bytes:

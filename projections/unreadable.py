@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from psycopg import Connection, sql
 
-from projections.columns import without_nul
+from projections.columns import Unprojectable, without_nul
 from projections.connect import ProjectionError
+from projections.projectors import project_all
 from projections.source import Record
 from schemas.codec import CodecError, decode
 from schemas.envelope import Envelope, Event
@@ -43,15 +44,17 @@ class Unreadable:
 
 
 def sift(records: Sequence[Record]) -> tuple[list[Decoded], list[Unreadable]]:
-    """Decode what can be decoded, in order. Raises TooManyUnreadable past the run or the ratio allowed."""
+    """Sort out what can be decoded and projected, in order. Raises TooManyUnreadable past the run or ratio allowed."""
     good: list[Decoded] = []
     bad: list[Unreadable] = []
     run = 0
     for record in records:
         try:
-            good.append(Decoded(record, *decode(record.value)))
+            decoded = Decoded(record, *decode(record.value))
+            project_all((decoded,))
+            good.append(decoded)
             run = 0
-        except CodecError as error:
+        except (CodecError, Unprojectable) as error:
             bad.append(Unreadable(record, str(error)))
             run += 1
         if run > RUN_MAX or len(bad) > max(FREE, RATIO_MAX * len(records)):

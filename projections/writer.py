@@ -14,13 +14,14 @@ from typing import Self
 
 from psycopg import Connection
 
+from projections.columns import Unprojectable
 from projections.connect import connect
 from projections.copying import copy_rows
 from projections.positions import LOCK_WAIT_S, Place, Reached, add_missing, check_tables, load, lock, move
-from projections.projectors import project_all
-from projections.source import Accepted, Reader, Source
+from projections.projectors import Rows, project_all
+from projections.source import Reader, Source
 from projections.tables import SCHEMA
-from projections.unreadable import Decoded, Unreadable, set_aside, sift
+from projections.unreadable import Unreadable, set_aside, sift
 from schemas.codec import CodecError
 from schemas.topics import BY_NAME, TOPICS
 
@@ -51,7 +52,8 @@ class Projected:
 
 @dataclass(slots=True)
 class _Batch:
-    accepted: Sequence[Accepted | Decoded]
+    records: int
+    rows: Rows
     bad: Sequence[Unreadable]
     reader: Reader
 
@@ -60,7 +62,8 @@ class Projector:
     """Projects every topic of ``source`` into ``schema`` of the database ``dsn``, which must be migrated.
 
     One projector a schema: a second one raises ProjectorRunning. Raises VersionDiffers for tables of another version,
-    PositionMoved when somebody else wrote, TooManyUnreadable, and CodecError where a topic may not skip a record.
+    PositionMoved when somebody else wrote, TooManyUnreadable, and CodecError or Unprojectable where a topic may not
+    skip a record.
     After any exception the object is spent; a new one goes on from the stored position.
     """
 
@@ -166,30 +169,31 @@ class Projector:
 
     def _read(self, place: Place, reader: Reader, old: Reached, limit: int) -> _Batch:
         try:
-            return _Batch(reader.poll(limit), (), reader)
-        except CodecError:
+            accepted = reader.poll(limit)
+            return _Batch(len(accepted), project_all(accepted), (), reader)
+        except (CodecError, Unprojectable):
             if not BY_NAME[place.topic].may_skip or BY_NAME[place.topic].sequenced:
                 raise
         records = self.source.read(place.topic, place.partition, old.offset, limit=limit)
         good, bad = sift(records)
-        return _Batch(good, bad, self._reader(place, Reached(records[-1].offset + 1, old.seq)))
+        return _Batch(len(good), project_all(good), bad, self._reader(place, Reached(records[-1].offset + 1, old.seq)))
 
     def _write(self, place: Place, old: Reached, new: Reached, batch: _Batch) -> None:
-        rows = project_all(batch.accepted)
         with self._connection.transaction():
             # First, so that a writer who lost its place learns that, and not that its rows are there already.
             move(self._connection, self.schema, place, old, new)
-            for table, values in rows.items():
+            for table, values in batch.rows.items():
                 copy_rows(self._connection, self.schema, table, values)
             set_aside(self._connection, self.schema, batch.bad)
-        self._count(place, new, batch, {table: len(values) for table, values in rows.items()})
+        self._count(place, new, batch)
 
-    def _count(self, place: Place, new: Reached, batch: _Batch, rows: dict[str, int]) -> None:
+    def _count(self, place: Place, new: Reached, batch: _Batch) -> None:
         sums = self.projected
-        sums.records[place.topic] = sums.records.get(place.topic, 0) + len(batch.accepted)
+        sums.records[place.topic] = sums.records.get(place.topic, 0) + batch.records
         sums.unreadable += len(batch.bad)
-        for table, count in rows.items():
-            sums.rows[table] = sums.rows.get(table, 0) + count
+        for table, values in batch.rows.items():
+            sums.rows[table] = sums.rows.get(table, 0) + len(values)
         if self._on_progress is not None:
             end = self.source.end_offset(*place)
-            self._on_progress(Progress(*place, new.offset, end, len(batch.accepted), sum(rows.values())))
+            rows = sum(map(len, batch.rows.values()))
+            self._on_progress(Progress(*place, new.offset, end, batch.records, rows))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from projections.columns import Unprojectable
 from projections.projectors import audit, facts
 from projections.source import Accepted, LogPosition
 from schemas.envelope import Envelope, Event
@@ -33,8 +34,12 @@ def project_all(accepted: Iterable[Accepted]) -> Rows:
 
 
 def add(rows: Rows, position: LogPosition, envelope: Envelope, event: Event) -> None:
-    """Add the rows of one event to ``rows``."""
-    table, row = facts.row(position, envelope, event)
+    """Add the rows of one event to ``rows``. Raises Unprojectable naming the record."""
+    try:
+        table, row = facts.row(position, envelope, event)
+    except Unprojectable as error:
+        place = f"{position.topic}/{position.partition} offset {position.offset}"
+        raise Unprojectable(f"{place}, {type(event).__name__}: {error}") from error
     rows.setdefault(table, []).append(row)
     if type(event) in audit.AUDITED:
         rows.setdefault("audit", []).append(audit.row(position, envelope, event))

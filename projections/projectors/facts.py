@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from projections.columns import PG_EPOCH, leaves, values_getter
+from projections.columns import leaves, moment, values_getter
 from projections.families import FAMILIES, Family
 from projections.source import LogPosition
 from projections.tables import column_name, payload_columns
@@ -32,8 +32,8 @@ def head(envelope: Envelope, event: Event) -> tuple[Any, ...]:
         step,
         ordinal,
         seq,
-        ts_event - PG_EPOCH,
-        ts_ingest - PG_EPOCH,
+        moment(ts_event),
+        moment(ts_ingest),
         settings,
     )
 

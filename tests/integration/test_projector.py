@@ -10,6 +10,7 @@ import pytest
 from psycopg import errors
 
 from projections.access import READ_ROLE, read_dsn
+from projections.columns import Unprojectable
 from projections.connect import connect
 from projections.digest import differences, table_digests
 from projections.embedded import EmbeddedPostgres
@@ -19,13 +20,14 @@ from projections.rebuild import rebuild
 from projections.tables import LAYOUTS, SCHEMA
 from projections.unreadable import TooManyUnreadable
 from projections.writer import Progress, Projector
-from schemas.codec import CodecError
+from schemas.codec import CodecError, encode
 from schemas.events import EVENT_TYPES
 from schemas.topics import OUTPUTS, TOPICS
 from services.projection import LogSource
 from streams.log.base import NewRecord
 from streams.log.memory import MemoryLog
-from tests.events import tape
+from tests.builders import T0
+from tests.events import envelope, sample, tape
 
 pytestmark = pytest.mark.postgres
 
@@ -148,6 +150,26 @@ def test_an_unreadable_tick_is_set_aside_and_the_rest_goes_on(database: str) -> 
     assert row is not None
     assert (row[0], row[3]) == ("ticks", GARBAGE.value)
     assert "schema id" in row[2]
+
+
+def tick_at(micros: int) -> NewRecord:
+    head = envelope("tick", 1, ts_event=micros)
+    return NewRecord("ticks", 0, b"key", encode(head, sample(EVENT_TYPES["Trade"], 1)), micros)
+
+
+def test_a_tick_whose_time_is_no_date_is_set_aside(database: str) -> None:
+    projector = catch_up(log_of([tick_at(T0), tick_at(T0 * 1000)]), database)
+    assert (projector.projected.unreadable, count(database, "trade_ticks")) == (1, 1)
+
+
+def test_a_decision_whose_time_is_no_date_stops_the_projector_by_name(database: str) -> None:
+    head = envelope("order", 1, seq=0, ts_event=T0 * 1000)
+    log = log_of([NewRecord("fills", 0, b"key", encode(head, sample(EVENT_TYPES["FillBooked"], 1)), T0)])
+    with (
+        pytest.raises(Unprojectable, match=r"fills/0 offset 0, FillBooked: .* another unit"),
+        Projector(LogSource(log), database) as projector,
+    ):
+        projector.run(until_caught_up=True)
 
 
 def test_too_many_unreadable_ticks_stop_the_projector(database: str) -> None:
