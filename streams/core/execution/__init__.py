@@ -79,20 +79,23 @@ def _reduction(state: ExecutionState, message: Message, event: ReductionApproved
 
 
 def _state_changed(state: ExecutionState, message: Message, event: TradingStateChanged) -> Sequence[Event]:
-    """Anything but ACTIVE takes working entries away, each within the scope of a cause."""
-    if event.state is TradingState.ACTIVE or not state.active:
+    """Anything but ACTIVE takes working entries away, within a cause's scope; what HALTED held back goes on."""
+    if not state.active:
         return ()
     draft = Draft(state, message)
     for trade in [draft.state.trades[plan] for plans in draft.state.active.values() for plan in plans]:
-        if trade.account_id == event.account_id and _in_scope(trade, event):
+        if trade.account_id != event.account_id:
+            continue
+        if event.state is not TradingState.ACTIVE and _in_scope(trade, event):
             draft.cancel(trade, trade.entry, event.state.value)
+        if trade.entry_id:
+            settle(draft, trade.plan_id)
+    _deadlines(draft)
     return draft.outputs
 
 
 def _in_scope(trade: TradeRecord, event: TradingStateChanged) -> bool:
-    scopes = {cause.scope for cause in event.causes}
-    covering = {"account", f"instrument:{trade.instrument_id}", f"strategy:{trade.strategy}"}
-    return not scopes or not scopes.isdisjoint(covering)
+    return not event.causes or any(cause.scope in trade.scopes for cause in event.causes)
 
 
 def _trade(state: ExecutionState, message: Message, event: Trade) -> Sequence[Event]:
@@ -126,7 +129,7 @@ def _moves_stop(state: ExecutionState, trade: TradeRecord, price: Decimal, now: 
     if trade.exiting is not None or trade.best_price is None or not may_follow(trade):
         return False
     stop = trade.orders.get(trade.stop_id)
-    if stop is None or stop.state not in AT_VENUE or now >= fold.deadline(trade):
+    if stop is None or stop.state not in AT_VENUE or now >= fold.deadline(state, trade):
         return False
     best = max(trade.best_price * trade.sign, price * trade.sign) * trade.sign
     return better_stop(state, trade, stop, price, best, now) is not None
@@ -145,11 +148,11 @@ def _deadlines(draft: Draft) -> None:
     if draft.now < draft.state.next_deadline:
         return
     for trade in [draft.state.trades[plan] for plans in draft.state.active.values() for plan in plans]:
-        if draft.now < fold.deadline(trade):
+        if draft.now < fold.deadline(draft.state, trade):
             continue
         if fold.entry_is_forgotten(trade, draft.now):
             draft.cancel(trade, trade.entry, "EXPIRED")
-        if draft.now >= fold.deadline(trade):
+        if draft.now >= fold.deadline(draft.state, trade):
             trade.exiting = ExitReason.TIME
             settle(draft, trade.plan_id)
 

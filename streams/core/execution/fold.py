@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from schemas.envelope import Event
-from schemas.events.common import EntryEnd, ExitReason, OrderPurpose, OrderType
+from schemas.events.common import EntryEnd, ExitReason, OrderPurpose, OrderType, TradingState
 from schemas.events.control import SettingsChanged
 from schemas.events.market import InstrumentDefined, Trade, VenueBar
 from schemas.events.orders import (
@@ -32,7 +32,7 @@ from schemas.events.orders import (
     VenueLiquidated,
     VenueRejected,
 )
-from schemas.events.risk import PlanApproved, ReductionApproved
+from schemas.events.risk import PlanApproved, ReductionApproved, TradingStateChanged
 from schemas.settings import TradingSettings
 from schemas.values import SECOND
 from streams.core.execution.orders import OrderRecord, next_state
@@ -74,7 +74,7 @@ def index(state: ExecutionState, trade: TradeRecord) -> None:
             state.done.remove(trade.plan_id)
     if not plans:
         del state.active[trade.instrument_id]
-    deadlines = (deadline(state.trades[plan]) for group in state.active.values() for plan in group)
+    deadlines = (deadline(state, state.trades[plan]) for group in state.active.values() for plan in group)
     state.next_deadline = min(deadlines, default=NEVER)
 
 
@@ -90,10 +90,10 @@ def _forget_oldest(state: ExecutionState) -> None:
             state.plan_of.pop(client_order_id, None)
 
 
-def deadline(trade: TradeRecord) -> int:
-    """Return when the clock next matters to a trade: its time stop, or an entry the venue forgot to expire."""
+def deadline(state: ExecutionState, trade: TradeRecord) -> int:
+    """Return when the clock next matters to a trade: its time stop (not while HALTED), or a forgotten entry."""
     moments = [NEVER]
-    holding = trade.exiting is None and bool(trade.open_quantity)
+    holding = trade.exiting is None and bool(trade.open_quantity) and not state.is_halted(trade)
     if holding and trade.ts_first_fill is not None and trade.max_holding_s is not None:
         moments.append(trade.ts_first_fill + trade.max_holding_s * SECOND)
     if entry_is_forgotten(trade, NEVER):
@@ -142,6 +142,15 @@ def _reduction(state: ExecutionState, event: ReductionApproved, now: int) -> Non
         if trade.account_id == event.account_id and trade.exiting is None:
             trade.exiting = event.reason
             index(state, trade)
+
+
+def _state_changed(state: ExecutionState, event: TradingStateChanged, now: int) -> None:
+    halted = event.state is TradingState.HALTED
+    scopes = [cause.scope for cause in event.causes if cause.state is TradingState.HALTED]
+    state.halted = (scopes or ["account"]) if halted else []
+    for plans in list(state.active.values()):
+        for plan_id in list(plans):
+            index(state, state.trades[plan_id])
 
 
 def _intended(state: ExecutionState, event: OrderIntended, now: int) -> None:
@@ -298,6 +307,7 @@ _RULES: dict[type[Event], Callable[[ExecutionState, Any, int], None]] = {
     InstrumentDefined: _instrument,
     PlanApproved: _approved,
     ReductionApproved: _reduction,
+    TradingStateChanged: _state_changed,
     VenueFill: _seen,
     VenueLiquidated: _liquidated,
     VenueRejected: _refused,

@@ -70,6 +70,8 @@ TRANSITIONS: dict[tuple[OrderState, type[Event]], OrderState] = {
     (_S.PARTIALLY_FILLED, OrderCanceled): _S.CANCELED,
     (_S.PARTIALLY_FILLED, OrderExpired): _S.EXPIRED,
     (_S.FILLED, OrderAccepted): _S.FILLED,  # the ack came after the last fill
+    (_S.CANCELED, OrderAccepted): _S.CANCELED,  # the cancel overtook the ack
+    (_S.EXPIRED, OrderAccepted): _S.EXPIRED,  # the expiry overtook the ack
     (_S.CANCELED, OrderPartiallyFilled): _S.CANCELED,  # filled after cancel: it happens
     (_S.CANCELED, OrderFilled): _S.FILLED,  # filled after cancel: it happens
     (_S.EXPIRED, OrderPartiallyFilled): _S.EXPIRED,  # filled while it expired: it happens

@@ -32,7 +32,8 @@ def settle(draft: Draft, plan_id: str) -> None:
         if trade.exiting is not None:
             _exit(draft, trade, open_quantity, trade.exiting)
         else:
-            _place_targets(draft, trade)
+            if not draft.state.is_halted(trade):
+                _place_targets(draft, trade)
             _follow(draft, trade)
     elif trade.exited or trade.exiting is not None:
         _sweep(draft, trade)

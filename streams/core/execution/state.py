@@ -7,16 +7,16 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from schemas.events.common import ExitReason, MarginMode, OrderPurpose, OrderType, PositionSide, QuantityUnit, Side
-from schemas.events.market import InstrumentDefined, InstrumentKind
+from schemas.events.market import InstrumentDefined
 from schemas.events.plan import StopSpec, Target
 from schemas.values import SECOND, truncate_to
 from streams.core.execution.orders import OrderRecord
 
 ZERO = Decimal(0)
 NEVER = 2**63 - 1
-SEEN_MAX = 10_000
+SEEN_MAX = 2_000
 """Venue trade ids remembered against repeats; a venue repeats what is recent, after a reconnect."""
-DONE_MAX = 100
+DONE_MAX = 20
 """Finished trades kept, so that a late fill still finds its trade."""
 EXPIRY_GRACE_US = 5 * SECOND
 """How long after an entry's end of validity the venue may stay silent before it is asked to cancel."""
@@ -86,6 +86,11 @@ class TradeRecord:
         """Average price of the entry fills so far."""
         return self.entry_value / self.entry_filled
 
+    @property
+    def scopes(self) -> frozenset[str]:
+        """The scopes of a trading state that cover this trade."""
+        return frozenset(("account", f"instrument:{self.instrument_id}", f"strategy:{self.strategy}"))
+
     def live(self, purpose: OrderPurpose) -> Iterator[OrderRecord]:
         """Yield the orders of one purpose that may still trade, oldest first."""
         return (order for order in self.orders.values() if order.purpose is purpose and order.live)
@@ -101,6 +106,7 @@ class ExecutionState:
 
     next_deadline: nothing depends on the clock before it. plan_of: by client order id. seen: booked executions.
     penalties: what a liquidation takes beside the fee of its fill, by venue trade id, until that fill arrives.
+    halted: scopes that are HALTED: nothing is started there except protection and reductions.
     """
 
     fee_buffer_pct: Decimal = ZERO
@@ -112,6 +118,7 @@ class ExecutionState:
     seen: dict[str, bool] = field(default_factory=dict)
     penalties: dict[str, Decimal] = field(default_factory=dict)
     next_deadline: int = NEVER
+    halted: list[str] = field(default_factory=list)
 
     def copy(self, also: str = "") -> ExecutionState:
         """Return a copy to try events on: active trades, the one named ``also`` and the indexes are its own."""
@@ -123,6 +130,7 @@ class ExecutionState:
             },
             active={name: list(plans) for name, plans in self.active.items()},
             done=list(self.done),
+            halted=list(self.halted),
             plan_of=dict(self.plan_of),
         )
 
@@ -135,6 +143,6 @@ class ExecutionState:
         lots = truncate_to(trade.open_quantity, instrument.lot_size)
         return lots if lots >= instrument.min_quantity else ZERO
 
-    def is_spot(self, instrument_id: str) -> bool:
-        """Whether the instrument is spot."""
-        return self.instruments[instrument_id].kind is InstrumentKind.SPOT
+    def is_halted(self, trade: TradeRecord) -> bool:
+        """Whether the trade's account, instrument or strategy is HALTED."""
+        return bool(self.halted) and not trade.scopes.isdisjoint(self.halted)

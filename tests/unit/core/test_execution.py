@@ -367,3 +367,29 @@ def test_an_order_caused_by_one_instruments_bar_does_not_meet_the_others_bar_of_
     assert rig.of(FillBooked) == []
     rig.bar("2001/2010/1990/2000", instrument_id="ETH-USDT-SWAP", ts_open=opens + MINUTE)
     assert rig.of(FillBooked)[0].arrival_price == Decimal(2001)
+
+
+def test_while_halted_a_late_fill_gets_its_stop_but_no_target_and_no_time_stop() -> None:
+    rig = Rig()
+    rig.feed(approved(targets=[("81000", "1")], max_holding_s=60))
+    rig.feed(state_changed("instrument:ETH-USDT-SWAP", TradingState.REDUCING))
+    rig.state("execution").trades["plan1"].entry.cancel_requested = True
+    rig.feed(state_changed(state=TradingState.HALTED))
+    rig.bar("80000/80100/79900/80000")
+    assert open_stop(rig) == 10
+    rig.bar("80000/80100/79900/80000")
+    assert intended(rig, OrderPurpose.TARGET) == []
+    assert intended(rig, OrderPurpose.EXIT) == []
+    rig.feed(TradingStateChanged("paper", TradingState.ACTIVE, TradingState.HALTED, (), ""))
+    assert [order.exit_reason for order in intended(rig, OrderPurpose.EXIT)] == [ExitReason.TIME]
+
+
+def test_what_a_halt_held_back_is_placed_when_it_ends() -> None:
+    rig = Rig()
+    rig.feed(approved(targets=[("81000", "1")]))
+    rig.state("execution").trades["plan1"].entry.cancel_requested = True
+    rig.feed(state_changed(state=TradingState.HALTED))
+    rig.bar("80000/80100/79900/80000")
+    assert intended(rig, OrderPurpose.TARGET) == []
+    rig.feed(TradingStateChanged("paper", TradingState.ACTIVE, TradingState.HALTED, (), ""))
+    assert len(intended(rig, OrderPurpose.TARGET)) == 1
