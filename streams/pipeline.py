@@ -15,3 +15,6 @@ def stages() -> tuple[Stage[Any], ...]:
     """Return the stages of a paper shard: quality > bars > features > ... > venue > account."""
     modules = (quality, bars, features, signals, regime, planner, risk, execution, venue, account)
     return tuple(module.STAGE for module in modules)
+
+
+STAGES = stages()

@@ -1,4 +1,4 @@
-"""The batch runner as a process that follows a log: ``python -m tests.fault.batch_worker LOG_URL``."""
+"""The batch runner as a process that follows a log: ``python -m tests.fault.batch_worker LOG_URL [--until-idle]``."""
 
 from __future__ import annotations
 
@@ -7,17 +7,21 @@ import time
 
 from schemas.topics import INPUTS
 from services.bootstrap import build_trader
+from streams.batch import run_batch
 from streams.log import open_log
 
 FETCH = 200
 IDLE_S = 0.005
 
 
-def main(url: str) -> None:
-    """Take inputs until killed."""
+def main(url: str, *, until_idle: bool) -> None:
+    """Take inputs until killed, or until there are no more."""
     log = open_log(url)
     trader = build_trader(log, 0)
     trader.start()
+    if until_idle:
+        run_batch(log, trader)
+        return
     while True:
         fetched = 0
         for topic in INPUTS:
@@ -31,4 +35,4 @@ def main(url: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], until_idle="--until-idle" in sys.argv)
