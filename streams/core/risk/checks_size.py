@@ -106,7 +106,17 @@ def _post_only(context: Context) -> Finding:
 def _below_minimum(context: Context) -> Finding:
     size, limit = the(context.size), the(context.instrument).min_quantity
     ok = size.quantity >= limit and size.quantity > ZERO
-    return finding(ok, size.quantity, limit, sized_by=size.sized_by.value, budget_pct=context.budget_pct)
+    quality, regime, drawdown = the(context.scales)
+    return finding(
+        ok,
+        size.quantity,
+        limit,
+        sized_by=size.sized_by.value,
+        budget_pct=context.budget_pct,
+        quality_scale=quality,
+        regime_scale=regime,
+        drawdown_scale=drawdown,
+    )
 
 
 def _above_maximum(context: Context) -> Finding:

@@ -42,7 +42,8 @@ class Prices:
 class Context:
     """The facts of one verdict; None: not known, and the checks that need it are skipped.
 
-    ``entry``: the reference price E. ``margin``: None on spot too, or where the size is zero or past the last tier.
+    ``entry``: the reference price E. ``scales``: of quality, regime and drawdown. ``fees``: of entry and stop, fractions.
+    ``funding``: predicted rate and settlements it is paid at. ``margin``: None on spot and where the size is zero.
     """
 
     state: RiskState
@@ -61,10 +62,10 @@ class Context:
     missing: tuple[str, ...]
     stale: tuple[str, ...]
     book: Portfolio | None
+    scales: tuple[Decimal, Decimal, Decimal] | None
     budget_pct: Decimal | None
     fees: tuple[Decimal, Decimal] | None
-    funding_rate: Decimal
-    funding_settlements: int
+    funding: tuple[Decimal, int]
     size: sizing.Size | None
     margin: MarginFacts | None
 
@@ -92,7 +93,7 @@ class Context:
     def funding_buffer(self) -> Decimal:
         """Return the funding the trade may pay, in quote currency."""
         notional = the(self.size).notional
-        return sizing.funding_buffer(notional, self.sign, self.funding_rate, self.funding_settlements)
+        return sizing.funding_buffer(notional, self.sign, *self.funding)
 
     @property
     def worst_case_loss(self) -> Decimal:
@@ -113,13 +114,13 @@ def build(state: RiskState, plan: PlanProposed, now: int, causes: Causes) -> Con
     spot = instrument is not None and instrument.kind is InstrumentKind.SPOT
     substitute = spot or (settings is not None and settings.mark_substitute)
     prices = _prices(market, sign, now, substitute=substitute)
-    entry = _reference(plan, prices)
+    entry, stop = _reference(plan, prices), plan.stop.trigger_price if plan.stop else None
     uncertainty = _uncertainty(market)
     fees = _fees(settings, plan, spot=spot) if settings else None
-    book = portfolio(state, now, plan.instrument_id, sign) if settings else None
-    rate, settlements = rate_and_settlements(market, plan, now, spot=spot)
-    budget_pct = _budget(state, plan, market, uncertainty)
-    stop = plan.stop.trigger_price if plan.stop else None
+    book = portfolio(state, now, plan.instrument_id, sign)
+    funding = rate_and_settlements(market, plan, now, spot=spot)
+    scales = _scales(state, plan, market, uncertainty)
+    budget_pct = None if scales is None or settings is None else sizing.budget(settings.risk_budget_pct, *scales)
     size = _size(state, instrument, sign, entry, stop, budget_pct, fees, book)
     return Context(
         state=state,
@@ -138,10 +139,10 @@ def build(state: RiskState, plan: PlanProposed, now: int, causes: Causes) -> Con
         missing=_missing(state, market, plan, prices, entry, substitute=substitute),
         stale=_stale(state, market, plan, now, substitute=substitute),
         book=book,
+        scales=scales,
         budget_pct=budget_pct,
         fees=fees,
-        funding_rate=rate,
-        funding_settlements=settlements,
+        funding=funding,
         size=size,
         margin=None if size is None or spot else _margin(state, the(instrument), sign, size, the(entry), the(book)),
     )
@@ -197,13 +198,15 @@ def _fees(settings: TradingSettings, plan: PlanProposed, *, spot: bool) -> tuple
     return (maker if plan.entry.post_only else taker) / HUNDRED, taker / HUNDRED
 
 
-def _budget(state: RiskState, plan: PlanProposed, market: Market | None, uncertainty: Decimal) -> Decimal | None:
+def _scales(
+    state: RiskState, plan: PlanProposed, market: Market | None, uncertainty: Decimal
+) -> tuple[Decimal, Decimal, Decimal] | None:
+    """Return what lowers the budget: quality, regime (not an operator's), drawdown."""
     settings, account = state.settings, state.account
     if settings is None or account is None or market is None:
         return None
     warned = drawdown_pct(account) >= settings.drawdown_warn_pct
-    return sizing.budget(
-        settings.risk_budget_pct,
+    return (
         sizing.quality_scale(market.quality),
         ONE if plan.origin is PlanOrigin.OPERATOR else sizing.regime_scale(uncertainty),
         settings.drawdown_warn_scale if warned else ONE,

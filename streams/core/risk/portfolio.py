@@ -35,10 +35,11 @@ class Portfolio:
     count: int
 
 
-def portfolio(state: RiskState, now: int, instrument_id: str, sign: int) -> Portfolio:
-    """Add up what is open and reserved."""
+def portfolio(state: RiskState, now: int, instrument_id: str, sign: int) -> Portfolio | None:
+    """Add up what is open and reserved; None without settings."""
     settings = state.settings
-    assert settings is not None
+    if settings is None:
+        return None
     notionals = {name: abs(held.base) * price_of(state, name, now) for name, held in state.positions.items()}
     working = [entry for entry in state.reservations.values() if entry.open_share() > ZERO]
     heat = sum((position_heat(state, settings, name, now) for name in state.positions), ZERO)
