@@ -42,7 +42,7 @@ class Prices:
 class Context:
     """The facts of one verdict; None: not known, and the checks that need it are skipped.
 
-    ``entry``: the reference price E. ``scales``: of quality, regime and drawdown. ``fees``: of entry and stop, fractions.
+    ``entry``: the reference price E. ``scales``: of quality, regime and drawdown. ``fees``: of entry and stop.
     ``funding``: predicted rate and settlements it is paid at. ``margin``: None on spot and where the size is zero.
     """
 
