@@ -20,6 +20,7 @@ from services.commands.common import BAD_INPUT, MISSING, NO, CliError, Options, 
 
 COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("demo", "demo", "The whole chain on recorded data, then the review of the run."),
+    ("run", "run", "All services on one machine: feed, Faust worker, projector, API."),
     ("worker", "worker", "The trader as a Faust worker."),
     ("feed", "feeds", "Recorded data in: candles, marks, funding, trades, raw WebSocket lines."),
     ("api", "api", "The HTTP API: read side and control side."),
@@ -41,6 +42,7 @@ ERRORS: dict[str, int] = {
     "streams.log.base:LogError": MISSING,
     "streams.journal:TraderStopped": NO,
     "services.demo:DemoError": MISSING,
+    "services.running:ServiceEnded": MISSING,
     "projections.connect:ProjectionError": MISSING,
     "services.query.database:DatabaseUnavailable": MISSING,
     "psycopg:OperationalError": MISSING,
@@ -75,13 +77,24 @@ def _build(given: Sequence[str]) -> typer.Typer:
         rich_markup_mode=None, pretty_exceptions_enable=False,
     )  # fmt: skip
     app.callback()(_callback)
-    wanted = next((word for word in given if not word.startswith("-")), None)
+    wanted = _command(given)
     for name, module, words in COMMANDS:
         if name == wanted:
             import_module(f"services.commands.{module}").register(app)
         else:
             app.command(name, help=words)(_not_loaded)
     return app
+
+
+def _command(given: Sequence[str]) -> str | None:
+    """Return the first word that is neither an option nor an option's value."""
+    words = iter(given)
+    for word in words:
+        if word == "--env-file":
+            next(words, None)
+        elif not word.startswith("-"):
+            return word
+    return None
 
 
 def _callback(

@@ -24,9 +24,12 @@ def import_feed(
     *,
     shard: int = 0,
     shards: int = 1,
+    chunk_size: int = CHUNK,
     progress: Callable[[int], None] | None = None,
 ) -> int:
     """Append a feed's ticks in order and return how many were appended; the first settings go before them.
+
+    ``chunk_size``: ticks appended at once; 1 where the feed is paced and a tick must not wait for the next.
 
     A feed whose first tick is already the log's first is taken up where the log ends, so an import that was killed is
     simply run again. Raises FeedError (of the feed; what came before is on the log) and LogError.
@@ -44,7 +47,7 @@ def import_feed(
     try:
         for record in records:
             chunk.append(record)
-            if len(chunk) >= CHUNK:
+            if len(chunk) >= chunk_size:
                 appended += _flush(log, chunk)
                 if progress:
                     progress(skipped + appended)

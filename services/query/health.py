@@ -8,14 +8,9 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
-from schemas.codec import CodecError, decode
-from schemas.events.journal import Committed
-from schemas.topics import INPUTS, JOURNAL, TOPICS
+from services.lag import projector_lag, trader_progress
 from services.query.database import DatabaseUnavailable, ReadDatabase
 from streams.log.base import EventLog, LogError
-
-JOURNAL_TAIL = 50
-"""Journal records looked at for the newest commit; the last ones may be claims."""
 
 
 def health_router(log: EventLog, database: ReadDatabase, *, shard: int, version: str) -> APIRouter:
@@ -40,40 +35,23 @@ def health_router(log: EventLog, database: ReadDatabase, *, shard: int, version:
 
 def _log(log: EventLog, shard: int) -> dict[str, Any]:
     try:
-        inputs = sum(log.end_offset(topic, shard) for topic in INPUTS)
-        envelope_and_commit = _newest_commit(log, shard)
+        progress = trader_progress(log, shard)
     except LogError as error:
         return {"reachable": False, "reason": str(error)}
-    steps = envelope_and_commit[1].last_step + 1 if envelope_and_commit else 0
-    silent = None if envelope_and_commit is None else time.time() - envelope_and_commit[0] / 1e6
+    silent = None if progress.committed_at is None else time.time() - progress.committed_at / 1e6
     return {
         "reachable": True,
-        "inputs": inputs,
-        "trader_lag_inputs": max(0, inputs - steps),
+        "inputs": progress.inputs,
+        "trader_lag_inputs": progress.lag,
         "trader_last_commit_s_ago": None if silent is None else round(silent, 3),
     }
 
 
-def _newest_commit(log: EventLog, shard: int) -> tuple[int, Committed] | None:
-    """Return wall-clock time and content of the newest commit: one step an input, so its last step is a position."""
-    end = log.end_offset(JOURNAL, shard)
-    for record in reversed(log.read(JOURNAL, shard, max(0, end - JOURNAL_TAIL), limit=JOURNAL_TAIL)):
-        try:
-            envelope, event = decode(record.value)
-        except CodecError:
-            continue
-        if isinstance(event, Committed):
-            return envelope.ts_ingest, event
-    return None
-
-
 def _database(log: EventLog, database: ReadDatabase, shard: int) -> dict[str, Any]:
     try:
-        positions = database.positions()
+        lag = projector_lag(log, database.positions(), shard)
     except DatabaseUnavailable as error:
         return {"reachable": False, "reason": str(error)}
-    try:
-        lag = {t.name: log.end_offset(t.name, shard) - positions.get((t.name, shard), 0) for t in TOPICS}
     except LogError:
         return {"reachable": True}
     return {"reachable": True, "projector_lag_records": sum(lag.values()), "lag_by_topic": lag}

@@ -137,6 +137,12 @@ def test_a_malformed_environment_stops_every_command(run: Run, monkeypatch: pyte
     assert (code, err) == (2, "tapeline: TAPELINE_RISK_BUDGET_PCT=11: must be between 0 and 10\n")
 
 
+def test_the_settings_file_may_be_named_before_the_command(run: Run, tmp_path: Path, log: SqliteLog) -> None:
+    (tmp_path / "mine.env").write_text(f"TAPELINE_LOG={url(log)}\n")
+    assert run("--env-file", "mine.env", "log", "topics")[0] == 0
+    assert run("--env-file=mine.env", "log", "topics")[0] == 0
+
+
 def test_live_trading_is_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIVE_TRADING_ENABLED", "true")
     code, _, err = run("log", "topics")

@@ -1,0 +1,77 @@
+"""``tapeline run``: all services on one machine."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from services.commands.common import CliError, DbOption, JsonOption, LogOption, emit, load, open_log
+
+FOLDER = Path("var/run")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("run")(run)
+
+
+def run(
+    context: typer.Context,
+    feed: Annotated[list[Path] | None, typer.Option("--feed", help="Recorded file; may be given again.")] = None,
+    instruments: Annotated[
+        Path | None, typer.Option("--instruments", help="The venue's own instruments reply, over the shipped table.")
+    ] = None,
+    log: LogOption = None,
+    db: DbOption = None,
+    speed: Annotated[
+        float, typer.Option("--speed", min=0.0, help="1: as it happened, 60: a minute a second, 0: as fast as it goes.")
+    ] = 0.0,
+    api: Annotated[bool, typer.Option("--api", help="Serve the HTTP API too, and go on after the feed's end.")] = False,
+    port: Annotated[int | None, typer.Option("--port", help="Port of the API; default TAPELINE_API_PORT.")] = None,
+    shards: Annotated[int, typer.Option("--shards", min=1, help="Partitions of a new log, fixed for ever.")] = 1,
+    lang: Annotated[str, typer.Option("--lang", help="Language of the summary: en or zh.")] = "en",
+    folder: Annotated[Path, typer.Option("--folder", help="Where the services' own logs go.")] = FOLDER,
+    as_json: JsonOption = False,
+) -> None:
+    """Run feed, Faust worker, projector and API together, then show the review of the run."""
+    if lang not in ("en", "zh"):
+        raise CliError(f"--lang {lang}: must be en or zh")
+    if any(str(path) == "okx" for path in feed or ()):
+        raise CliError("--feed okx: this version has no live market data; give recorded files")
+    settings = load(context, log=log, db=db, more={"TAPELINE_API_PORT": None if port is None else str(port)})
+    from services.demo import choose_feed
+    from services.query.database import ReadDatabase
+    from services.review.run import fold_run
+    from services.review.summary import render
+    from services.running import all_services, await_caught_up, drive
+    from services.signals import stop_alarm
+    from services.stores import open_database
+    from streams.log import create_log
+
+    service = settings.service
+    database = service.db.get_secret_value()
+    tape, source = choose_feed(feed or [], instruments, _note)
+    _note(f"feed: {source}; log: {service.log}; the services log to {folder}")
+    stopped = stop_alarm()
+    with open_log(service.log, read_only=False) as opened, open_database(database) as dsn:
+        create_log(opened, shards=shards)
+        options = ["--port", str(service.api_port)] if api else None
+        start = partial(all_services, folder, env_file=context.obj.env_file, log=service.log, db=database)
+        with start(shards=shards, api=options) as services, closing(ReadDatabase(dsn)) as reader:
+            if api:
+                _note(f"API: http://{service.api_host}:{service.api_port}/docs")
+            drive(opened, tape, settings, services, speed=speed, shards=shards, stopped=stopped)
+            done = await_caught_up(opened, reader, services, shard=service.shard, stopped=stopped)
+            while done and api and not stopped.wait(1.0):
+                services.check()
+        summary = render(fold_run(opened, service.shard), language="zh" if lang == "zh" else "en")
+    emit({"summary": summary, "complete": done}, as_json=as_json, human=lambda: summary)
+
+
+def _note(text: str) -> None:
+    print(text, file=sys.stderr)

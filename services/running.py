@@ -1,0 +1,196 @@
+"""All services on one machine: worker, projector and API as processes of their own, the feed paced by this one.
+
+What it runs are the same commands an operator would start by hand; here they are watched and stopped together.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from threading import Event as Alarm
+from types import TracebackType
+from typing import Self
+
+from schemas.envelope import Envelope, Event
+from schemas.events.market import BookTop, Quote, Trade, VenueBar
+from schemas.values import SECOND
+from services.importer import import_feed
+from services.lag import projector_lag, trader_progress
+from services.query.database import DatabaseUnavailable, ReadDatabase
+from services.settings import Settings
+from streams.log.base import EventLog
+
+RESTART = 75
+"""Exit code of a worker that wants to be started again (``streams.app``)."""
+RESTARTS_MAX = 5
+STOP_S = 30.0
+CATCH_UP_S = 1_800.0
+POLL_S = 0.2
+
+Tick = tuple[Envelope, Event]
+
+
+class ServiceEnded(Exception):
+    """A service ended that should run on; names it and its log file."""
+
+
+def paced(feed: Iterable[Tick], *, speed: float, skip: int, wait: Callable[[float], object]) -> Iterator[Tick]:
+    """Yield ticks ``speed`` times as fast as they happened; at once the first ``skip`` and all before the live market.
+
+    ``wait``: called with the seconds until the next tick is due; when it returns something true the feed ends.
+    """
+    began: tuple[float, int] | None = None
+    for number, (envelope, event) in enumerate(feed):
+        if began is not None:
+            early = began[0] + (envelope.ts_event - began[1]) / SECOND / speed - time.monotonic()
+            if early > 0 and wait(early):
+                return
+        elif number >= skip and _is_live(event):
+            began = time.monotonic(), envelope.ts_event
+        yield envelope, event
+
+
+def _is_live(event: Event) -> bool:
+    return isinstance(event, Trade | Quote | BookTop) or (isinstance(event, VenueBar) and not event.backfill)
+
+
+class Services:
+    """Child processes by name, each a ``tapeline`` command whose stderr goes to a file in ``folder``."""
+
+    def __init__(self, folder: Path, *, env_file: Path) -> None:
+        self._folder = folder
+        self._env_file = env_file
+        self._commands: dict[str, list[str]] = {}
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._restarts: dict[str, int] = {}
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self, name: str, *arguments: str) -> None:
+        """Start ``tapeline ARGUMENTS`` under a name."""
+        self._commands[name] = list(arguments)
+        self._restarts.setdefault(name, 0)
+        command = [sys.executable, "-m", "services.cli", "--env-file", str(self._env_file), *arguments]
+        with self.log_of(name).open("ab") as output:
+            self._running[name] = subprocess.Popen(
+                command,
+                stdout=output,
+                stderr=output,
+                stdin=subprocess.DEVNULL,
+                env=dict(os.environ),
+                cwd=Path.cwd(),
+                start_new_session=True,  # Ctrl-C reaches this process, which stops the services in order
+            )
+
+    def log_of(self, name: str) -> Path:
+        """Return the file a service logs to."""
+        return self._folder / f"{name}.log"
+
+    def check(self) -> None:
+        """Start again what asks for it; raise ServiceEnded for anything else that has ended."""
+        for name, process in list(self._running.items()):
+            code = process.poll()
+            if code is None:
+                continue
+            if code == RESTART and self._restarts[name] < RESTARTS_MAX:
+                self._restarts[name] += 1
+                self.start(name, *self._commands[name])
+                continue
+            raise ServiceEnded(f"{name} ended with exit code {code}; see {self.log_of(name)}")
+
+    def stop(self) -> None:
+        """Ask every service to stop, wait, and end those that do not."""
+        for process in self._running.values():
+            process.terminate()
+        deadline = time.monotonic() + STOP_S
+        for process in self._running.values():
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._running.clear()
+
+
+def await_caught_up(
+    log: EventLog,
+    database: ReadDatabase,
+    services: Services,
+    *,
+    shard: int,
+    stopped: Alarm,
+    limit_s: float = CATCH_UP_S,
+) -> bool:
+    """Wait until the trader has taken every input and the projector has projected every record; False: told to stop.
+
+    Raises ServiceEnded when a service ends, or when they do not get there in ``limit_s``.
+    """
+    deadline = time.monotonic() + limit_s
+    while time.monotonic() < deadline:
+        services.check()
+        if trader_progress(log, shard).lag == 0 and _is_projected(log, database, shard):
+            return True
+        if stopped.wait(POLL_S):
+            return False
+    raise ServiceEnded(f"the trader or the projector did not catch up in {limit_s:.0f} s; see their logs")
+
+
+def _is_projected(log: EventLog, database: ReadDatabase, shard: int) -> bool:
+    try:
+        return sum(projector_lag(log, database.positions(), shard).values()) == 0
+    except DatabaseUnavailable:
+        return False  # the projector creates the tables when it starts; until then there is nothing to ask
+
+
+@contextmanager
+def all_services(
+    folder: Path, *, env_file: Path, log: str, db: str, shards: int, api: Sequence[str] | None
+) -> Iterator[Services]:
+    """Run worker, projector and, with its options, the API for as long as the block lasts."""
+    with Services(folder, env_file=env_file) as services:
+        services.start("worker", "worker", "--log", log, "--shards", str(shards))
+        services.start("projector", "projector", "--log", log, "--db", db)
+        if api is not None:
+            services.start("api", "api", "--log", log, "--db", db, *api)
+        yield services
+
+
+def drive(
+    log: EventLog, feed: Iterable[Tick], settings: Settings, services: Services, *, speed: float, shards: int,
+    stopped: Alarm,
+) -> int:  # fmt: skip
+    """Put the feed on the log, paced unless ``speed`` is 0; return how many ticks were appended.
+
+    Raises ServiceEnded when a service ends meanwhile.
+    """
+    shard = settings.service.shard
+    put = partial(import_feed, log, settings=settings.trading, shard=shard, shards=shards)
+    if speed == 0:
+        return put(_watched(feed, services, stopped))
+    skip = log.end_offset("ticks", shard)
+    return put(paced(_watched(feed, services, stopped), speed=speed, skip=skip, wait=stopped.wait), chunk_size=1)
+
+
+def _watched(feed: Iterable[Tick], services: Services, stopped: Alarm) -> Iterator[Tick]:
+    """Yield the feed until told to stop, looking after the services about once a second."""
+    looked = time.monotonic()
+    for tick in feed:
+        if stopped.is_set():
+            return
+        if time.monotonic() - looked > 1.0:
+            services.check()
+            looked = time.monotonic()
+        yield tick
