@@ -33,7 +33,8 @@ demo: setup ## recorded OKX data through the whole chain, then the review of the
 	$(VENV)/bin/tapeline demo
 
 demo-kafka: setup ## the same through Faust on a real Kafka broker
-	$(VENV)/bin/tapeline demo --log kafka://local
+	$(PY) -m deploy.kafka.broker start
+	$(VENV)/bin/tapeline demo --folder var/demo-kafka --log kafka://$$(cat var/kafka/broker.address)/demo$$(date +%s)
 
 kafka: setup ## start one Kafka broker on loopback (Maven fetches it once)
 	$(PY) -m deploy.kafka.broker start
