@@ -109,6 +109,8 @@ class KafkaLog:
     # -- topics ---------------------------------------------------------------------------------------------------
 
     def create_topics(self, topics: Mapping[str, int]) -> None:
+        with self._write_lock:
+            self._ensure_producer()  # who creates topics will write: the producer gets its id meanwhile (0.5 s)
         admin = AdminClient(self._common)
         wanted = [NewTopic(self._name(name), count, config=self._settings(name)) for name, count in topics.items()]
         for future in admin.create_topics(wanted, operation_timeout=self.address.timeout_s).values():

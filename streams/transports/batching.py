@@ -15,6 +15,7 @@ from typing import Any, Protocol, cast
 
 import faust
 from faust.app.base import BootStrategy
+from faust.tables.manager import TableManager
 from faust.transport import base
 from faust.transport.consumer import ensure_TP
 from faust.types import TP, ConsumerMessage
@@ -78,6 +79,14 @@ class _Boot(BootStrategy):
     enable_kafka_producer = False
 
 
+class _NoTables(TableManager):
+    """Faust's table manager without the second it waits for tables to be declared: there are none."""
+
+    async def on_start(self) -> None:
+        await self._update_channels()
+        await self.recovery.start()
+
+
 class BatchApp(faust.App):
     """A Faust app whose driver reads on from ``positions`` and strips ``topic_prefix`` from topic names.
 
@@ -88,6 +97,9 @@ class BatchApp(faust.App):
     positions: Positions = Nowhere()
     topic_prefix: str = ""
     fail: Fail = staticmethod(_crash)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, TableManager=_NoTables, **kwargs)
 
     def _create_directories(self) -> None:
         """Create nothing: there are no tables, and a worker leaves no folder behind."""

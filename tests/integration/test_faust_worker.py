@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.kafka.broker import LocalBroker
 from schemas.codec import decode
 from schemas.events.journal import Claimed
 from schemas.topics import INPUTS, JOURNAL, OUTPUTS
@@ -219,8 +220,11 @@ def test_a_worker_stopped_in_a_step_until_its_shard_moved_changes_nothing(log: E
 
     assert stopped.exit_code() == RESTART
     append_ticks(log, [4], len(ticks))
-    eventually(lambda: taken(log) == len(ticks) + 1, "another tick", heir)
-    settle(heir)
+    # A late commit takes up an offset on a broker although it is void. The heir then finds its own commit elsewhere
+    # than expected and starts again, too: it cannot know who wrote, and recovery costs less than guessing.
+    eventually(lambda: heir.process.poll() == RESTART or taken(log) == len(ticks) + 1, "another tick")
+    heir.kill()
+    assert start(worker_id="second", until_idle=True).exit_code() == 0
     assert_proven(log, [*ticks, 4])
 
 
@@ -252,3 +256,24 @@ def owner(log: EventLog, shard: int) -> str:
     """Return the worker of the latest claim."""
     events = [decode(record.value)[1] for record in log.read(JOURNAL, shard, 0, limit=100_000)]
     return [event.worker for event in events if isinstance(event, Claimed)][-1]
+
+
+@pytest.mark.kafka
+def test_a_killed_broker_costs_a_restart_at_most(kafka_broker: LocalBroker, kafka_url: str) -> None:
+    log = open_log(kafka_url)
+    ticks = prices(1_500)
+    fill(log, ticks[:500])
+    worker = WorkerProcess(kafka_url)
+    eventually(lambda: taken(log) > 0, "the first commit", worker)
+    kafka_broker.kill()
+    kafka_broker.start()
+    append_ticks(log, ticks[500:1_000], 500)
+    eventually(lambda: worker.process.poll() is not None or taken(log) == 1_000, "ticks after the broker came back")
+    worker.kill()
+    append_ticks(log, ticks[1_000:], 1_000)
+
+    assert WorkerProcess(kafka_url, until_idle=True).exit_code() == 0
+
+    assert worker.process.returncode in (RESTART, -signal.SIGKILL), worker.said()
+    assert_proven(log, ticks)
+    log.close()
