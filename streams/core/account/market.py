@@ -18,7 +18,6 @@ from streams.core.account.state import Bar, Desk, Order, View
 def take_trade(view: View, event: Trade, ts: int) -> None:
     """Note a print; an instrument whose trades are fed needs no bars."""
     view.last, view.last_ts, view.trades_seen = event.last_price, ts, True
-    view.bar = None
 
 
 def take_mark(view: View, event: MarkPrice, ts: int, now: int) -> None:

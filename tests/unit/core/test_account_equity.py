@@ -164,6 +164,17 @@ def test_a_bar_through_the_stop_never_counts_as_a_loss_the_stop_has_cut() -> Non
     assert (equity(spec).equity, equity(spec).drawdown_pct) == (9916, Decimal("0.84"))
 
 
+def test_a_bar_that_touches_the_stop_exactly_waits_for_its_fill() -> None:
+    on_bars().when(bar("80000/80100/79200/79900", closes=T0)).then()
+    assert equity(on_bars().when(bar("80000/80100/79200.1/79900", closes=T0))).unrealized_pnl == -10
+
+
+def test_a_target_that_filled_in_part_does_not_wait_for_itself() -> None:
+    spec = on_bars("81000").when(bar("80000/85000/79900/84000", closes=T0)).then()
+    spec.when(sell("4", "81000", fee_rate=FREE, purpose=OrderPurpose.TARGET, order="target0"))
+    assert equity(spec).equity == 10000 + 40 + 6 * 40
+
+
 def test_a_bar_through_the_target_never_lifts_the_peak_past_the_fill() -> None:
     spec = on_bars("81000").when(bar("80000/85000/79900/84000", closes=T0)).then()
     spec.when(filled("target0"))
