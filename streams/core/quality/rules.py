@@ -11,7 +11,7 @@ Reasons and when each ends by itself:
 - FEED_LOST: the feed says a channel is lost; until its next message or the feed's word. A channel that ENDED is not
   watched any more; if no price channel is left the reason is FEED_LOST too.
 - STALE: ``now - last > 3 * cadence`` on a channel in use (trades without a declared cadence: 5 s; other channels
-  without one are never stale). Until its next message.
+  without one are never stale, nor is a mark or book that was announced and never came). Until its next message.
 - GAP: messages are known to be missing; while the gap is open, and then for 3 cadences (at least 60 s).
 - OUTLIER: a tick was quarantined as one; for the same time.
 - CROSSED_BOOK: the last quote or book had its bid above its ask; until a sound one.
@@ -51,6 +51,8 @@ STALE_CADENCES = 3
 TRADES_STALE_US = 5 * SECOND
 HOLD_US = 60 * SECOND
 PRICE_CHANNELS = (Channel.TRADES, Channel.QUOTES, Channel.BARS)
+WATCHED = (*PRICE_CHANNELS, Channel.BOOK, Channel.MARK)
+"""Channels that quality speaks of. Index and funding have their gaps reported; no price rests on them."""
 
 _TRADE_LOW, _TRADE_HIGH = 1 - TRADE_LIMIT, 1 + TRADE_LIMIT
 _MARK_LOW, _MARK_HIGH = 1 - MARK_LIMIT, 1 + MARK_LIMIT
@@ -122,7 +124,8 @@ def _arrived(lane: Lane, ts: int) -> None:
 def accept_bar(slot: Slot, event: VenueBar, ts: int) -> None:
     """Take in a good bar. History does not put the channel in use: nobody promised that more will come."""
     lane, length = slot.bars, TIMEFRAMES[event.timeframe]
-    lane.ts_last = lane.ts_alive = max(lane.ts_last, ts)
+    lane.ts_last = max(lane.ts_last, ts)
+    lane.ts_alive = max(lane.ts_alive, ts)
     lane.in_use = lane.in_use or not event.backfill
     lane.price = event.close_price
     lane.suspects = 0
@@ -289,20 +292,25 @@ def apply_gap(slot: Slot, event: GapOpened | GapClosed, now: int) -> None:
 
 def assess(slot: Slot, now: int) -> tuple[Quality, tuple[QualityReason, ...]]:
     """Return the quality that holds now, with its reasons."""
-    lanes = slot.lanes()
+    lanes = [slot.lane(channel) for channel in WATCHED]
     healthy = any(_healthy(slot.lane(channel), now) for channel in PRICE_CHANNELS)
     prices_ended = not healthy and any(slot.lane(channel).ended for channel in PRICE_CHANNELS)
     holds = {
-        QualityReason.GAP: any(lane.gap_from is not None or now < lane.gap_hold_until for _, lane in lanes),
-        QualityReason.STALE: any(lane.overdue(now) for _, lane in lanes),
-        QualityReason.OUTLIER: any(now < lane.outlier_hold_until for _, lane in lanes),
-        QualityReason.FEED_LOST: prices_ended or any(lane.lost for _, lane in lanes),
+        QualityReason.GAP: any(lane.gap_from is not None or now < lane.gap_hold_until for lane in lanes),
+        QualityReason.STALE: any(_stale(slot.lane(channel), channel, now) for channel in WATCHED),
+        QualityReason.OUTLIER: any(now < lane.outlier_hold_until for lane in lanes),
+        QualityReason.FEED_LOST: prices_ended or any(lane.lost for lane in lanes),
         QualityReason.CROSSED_BOOK: slot.crossed,
     }
     reasons = tuple(reason for reason, true in holds.items() if true)
     if not healthy:
         return Quality.BAD, reasons
     return (Quality.DEGRADED if reasons else Quality.GOOD), reasons
+
+
+def _stale(lane: Lane, channel: Channel, now: int) -> bool:
+    """A mark or book that was announced and never came is not stale but absent: the last price stands in for it."""
+    return lane.overdue(now) and (lane.ts_last > 0 or channel in PRICE_CHANNELS)
 
 
 def _healthy(lane: Lane, now: int) -> bool:

@@ -71,20 +71,14 @@ class Slot:
         lane: Lane = getattr(self, LANE_NAMES[channel])
         return lane
 
-    def lanes(self) -> tuple[tuple[Channel, Lane], ...]:
-        """Return every channel with its lane, in a fixed order."""
-        return tuple((channel, self.lane(channel)) for channel in LANE_NAMES)
-
     def punctual(self, now: int) -> bool:
-        """Say whether no channel is overdue."""
+        """Say whether no channel that quality speaks of is overdue."""
         return not (
             self.trades.overdue(now)
             or self.quotes.overdue(now)
             or self.bars.overdue(now)
             or self.mark.overdue(now)
             or self.book.overdue(now)
-            or self.index.overdue(now)
-            or self.funding.overdue(now)
         )
 
     def trial(self) -> Slot:

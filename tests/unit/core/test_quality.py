@@ -333,6 +333,30 @@ def test_the_end_of_the_only_feed_is_bad_and_never_stale() -> None:
     spec.when(timer(9999)).then()
 
 
+def test_a_silent_mark_degrades_but_one_that_never_came_does_not() -> None:
+    opened = status(Channel.MARK, FeedState.OPEN, 0, cadence_us=SECOND)
+    absent = given(STAGE, btc_swap(), opened, trade(1, "80000", 0), trade(2, "80000", 4))
+    absent.when(trade(3, "80000", 8)).then()
+    silent = given(STAGE, btc_swap(), opened, trade(1, "80000", 0), mark("80000", 0), trade(2, "80000", 3))
+    silent.when(trade(3, "80000", 4)).then(changed(Quality.DEGRADED, Quality.GOOD, QualityReason.STALE))
+
+
+def test_a_silent_funding_feed_says_nothing_about_prices() -> None:
+    opened = status(Channel.FUNDING, FeedState.OPEN, 0, cadence_us=SECOND)
+    settled = message(FundingSettled(BTC, Rate(Decimal("0.0001")), T0), ts=T0)
+    spec = given(STAGE, btc_swap(), opened, settled, trade(1, "80000", 0), trade(2, "80000", 4))
+    spec.when(trade(3, "80000", 8)).then()
+
+
+def test_loading_history_into_an_open_channel_is_no_gap() -> None:
+    now = at(86_400)
+    spec = given(STAGE, btc_swap(), status(Channel.BARS, FeedState.OPEN, 86_400))
+    for minute in range(3):
+        old = bar(minute, "80000", backfill=True)
+        spec.when(Message(old.envelope, old.event, now))
+        assert spec.of(GapOpened) == []
+
+
 def test_history_does_not_promise_more_bars() -> None:
     spec = given(STAGE, btc_swap(), bar(0, "80000", backfill=True), trade(1, "80000", 61))
     for second in range(62, 400, 4):
