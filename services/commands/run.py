@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from services.commands.common import CliError, DbOption, JsonOption, LogOption, emit, load, open_log
+from services.commands.common import NO, CliError, DbOption, JsonOption, LogOption, emit, load, open_log
 
 FOLDER = Path("var/run")
 
@@ -33,6 +33,7 @@ def run(
     ] = 0.0,
     api: Annotated[bool, typer.Option("--api", help="Serve the HTTP API too, and go on after the feed's end.")] = False,
     port: Annotated[int | None, typer.Option("--port", help="Port of the API; default TAPELINE_API_PORT.")] = None,
+    prove: Annotated[bool, typer.Option("--prove/--no-prove", help="Verify the run before the review.")] = True,
     shards: Annotated[int, typer.Option("--shards", min=1, help="Partitions of a new log, fixed for ever.")] = 1,
     lang: Annotated[str, typer.Option("--lang", help="Language of the summary: en or zh.")] = "en",
     folder: Annotated[Path, typer.Option("--folder", help="Where the services' own logs go.")] = FOLDER,
@@ -52,6 +53,8 @@ def run(
     from services.signals import stop_alarm
     from services.stores import open_database
     from streams.log import create_log
+    from streams.pipeline import stages
+    from streams.verify import verify
 
     service = settings.service
     database = service.db.get_secret_value()
@@ -69,8 +72,12 @@ def run(
             done = await_caught_up(opened, reader, services, shard=service.shard, stopped=stopped)
             while done and api and not stopped.wait(1.0):
                 services.check()
-        summary = render(fold_run(opened, service.shard), language="zh" if lang == "zh" else "en")
-    emit({"summary": summary, "complete": done}, as_json=as_json, human=lambda: summary)
+        proof = verify(opened, service.shard, stages()) if prove else None
+        summary = render(fold_run(opened, service.shard), language="zh" if lang == "zh" else "en", proof=proof)
+    content = {"summary": summary, "complete": done, "proven": None if proof is None else proof.proven}
+    emit(content, as_json=as_json, human=lambda: summary)
+    if proof is not None and not proof.proven:
+        raise typer.Exit(NO)
 
 
 def _note(text: str) -> None:

@@ -1,0 +1,139 @@
+"""``tapeline run``: every service on one machine, watched and stopped together; no planted secret in any log of it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from itertools import islice
+from pathlib import Path
+from threading import Event as Alarm
+from typing import Any
+
+import httpx
+import pytest
+
+from schemas.events.market import MarkPrice, Trade, VenueBar
+from schemas.values import SECOND
+from services.running import paced
+from streams.log.sqlite import SqliteLog
+from streams.pipeline import stages
+from streams.verify import verify
+from tests.builders import T0, message
+from tests.events import sample
+
+ROOT = Path(__file__).parents[2]
+BARS = 5_000
+"""Three days of history, then half a day of trading."""
+SECRETS = {
+    "TAPELINE_API_TOKEN": "plantedToken-b6f1c4e29a",
+    "TAPELINE_DB_READ_PASSWORD": "plantedPassword-77aa31",
+    "OKX_API_KEY": "plantedKey-0f3d9b18-55e2",
+    "OKX_API_SECRET": "plantedSecret-9C1E7A44D0",
+    "OKX_API_PASSPHRASE": "plantedPassphrase-5b2e",
+}
+WRONG_TOKEN = "plantedGuess-31337aaaa"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _until_ready(client: httpx.Client, process: subprocess.Popen[str]) -> dict[str, Any]:
+    pause = Alarm()
+    for _ in range(900):
+        assert process.poll() is None, "tapeline run ended early"
+        try:
+            response = client.get("/ready")
+        except httpx.TransportError:
+            pause.wait(0.1)
+            continue
+        body: dict[str, Any] = response.json()
+        at_end = response.status_code == 200 and body["log"]["inputs"] > BARS
+        if at_end and body["log"]["trader_lag_inputs"] == 0 and body["database"]["projector_lag_records"] == 0:
+            return body
+        pause.wait(0.1)
+    raise AssertionError(f"never ready: {body}")
+
+
+@pytest.mark.slow
+@pytest.mark.recorded
+@pytest.mark.postgres
+def test_a_full_run_works_stops_in_order_and_logs_no_secret(shared_data: Path, tmp_path: Path) -> None:
+    feed = tmp_path / "BTC-USDT-SWAP_1m_20250318-20250321.csv.gz"
+    with (
+        gzip.open(shared_data / "okx/candles/BTC-USDT-SWAP_1m_20250318-20250417.csv.gz", "rt") as whole,
+        gzip.open(feed, "wt") as part,
+    ):
+        part.writelines(islice(whole, BARS + 1))
+    port = _free_port()
+    command = [
+        sys.executable,
+        "-m",
+        "services.cli",
+        "--debug",
+        "run",
+        "--feed",
+        str(feed),
+        "--api",
+        "--port",
+        str(port),
+    ]
+    places = [
+        "--log",
+        f"sqlite:///{tmp_path}/log.db",
+        "--db",
+        f"embedded:{tmp_path}/pg",
+        "--folder",
+        str(tmp_path / "logs"),
+    ]
+    environment = {**os.environ, **SECRETS, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [*command, *places, "--json"], env=environment, cwd=tmp_path, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+        try:
+            _until_ready(client, process)
+            token = {"X-API-Token": SECRETS["TAPELINE_API_TOKEN"]}
+            plan = json.loads((ROOT / "examples" / "plan_trend.json").read_text())
+            assert client.post("/plans/execute", json=plan, headers=token).status_code == 200
+            assert client.post("/risk/pause", headers={"X-API-Token": WRONG_TOKEN}).status_code == 401
+            assert client.get("/bars?limit=1").json()["items"]
+        finally:
+            process.send_signal(signal.SIGTERM)
+            out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert json.loads(out)["proven"] is True
+    written = out + err + "".join(path.read_text(errors="replace") for path in (tmp_path / "logs").iterdir())
+    assert len(written) > 5_000
+    assert [name for name, value in {**SECRETS, "guess": WRONG_TOKEN}.items() if value in written] == []
+    log = SqliteLog(tmp_path / "log.db", read_only=True)
+    assert verify(log, 0, stages()).proven
+    log.close()
+
+
+def test_a_paced_feed_waits_for_the_live_market_only() -> None:
+    waits: list[float] = []
+    history = sample(VenueBar, 0)  # samples of even number are backfill
+    live = sample(Trade, 1)
+    feed = [
+        (message(event, ts=T0 + seconds * SECOND).envelope, event)
+        for seconds, event in ((0, history), (3600, sample(MarkPrice, 1)), (7200, live), (7260, live), (7320, live))
+    ]
+    assert len(list(paced(feed, speed=60, skip=0, wait=waits.append))) == 5
+    assert [round(wait) for wait in waits] == [1, 2]
+
+
+def test_a_paced_feed_takes_what_the_log_has_already_at_once_and_ends_when_told() -> None:
+    waits: list[float] = []
+    feed = [(message(event, ts=T0 + n * SECOND).envelope, event) for n in range(10) for event in (sample(Trade, n),)]
+    assert len(list(paced(feed, speed=1, skip=8, wait=waits.append))) == 10
+    assert [round(wait) for wait in waits] == [1]
+    assert len(list(paced(feed, speed=1, skip=0, wait=lambda _: True))) == 1
