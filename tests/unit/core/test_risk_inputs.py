@@ -1,0 +1,110 @@
+"""Which price a plan is measured against, how old it may be, and what counts as the same plan."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from schemas.envelope import Event, Message
+from schemas.events.common import OrderType, PriceSource, Side, TradingState, TriggerPriceType
+from schemas.events.control import PauseTrading, ResumeTrading
+from schemas.events.market import Channel, Quote, Trade
+from schemas.events.plan import Entry, StopSpec
+from schemas.events.risk import CheckResult, DenialCode, PlanApproved
+from schemas.values import SECOND, Price, Quantity
+from tests.builders import T0, btc_spot, message
+from tests.risk_desk import BTC, SPOT, bar, check, desk, failures, feed, limit_entry, mark, plan, verdict
+from tests.spec import Spec, as_message
+
+D = Decimal
+ONE = Quantity(D(1))
+MARKET = Entry(OrderType.MARKET)
+
+
+def trade(price: str, *, ts: int = T0) -> Message:
+    return message(Trade(BTC, "1", Side.BUY, Price(D(price)), ONE), ts=ts)
+
+
+def quote(bid: str, ask: str, *, ts: int = T0) -> Message:
+    return message(Quote(BTC, Price(D(bid)), ONE, Price(D(ask)), ONE), ts=ts)
+
+
+def stale_after(*past: Event | Message, ts: int, entry: Entry | None = None) -> str | None:
+    """Return what INPUT_STALE names for a plan at ``ts``."""
+    spec = desk(*past).when(as_message(plan(entry=entry, ts=ts), ts))
+    found = check(spec, DenialCode.INPUT_STALE)
+    return found.value if found.result is CheckResult.FAIL else None
+
+
+def test_a_trade_is_stale_after_five_seconds_a_bar_after_three_minutes() -> None:
+    assert stale_after(trade("80000"), ts=T0 + 5 * SECOND) is None
+    assert stale_after(trade("80000"), ts=T0 + 5 * SECOND + 1) == "last"
+    assert stale_after(bar("80000"), ts=T0 + 180 * SECOND) is None
+    assert stale_after(bar("80000"), ts=T0 + 180 * SECOND + 1) == "last"
+
+
+def test_a_declared_cadence_counts_three_times_except_for_trades() -> None:
+    slow = feed(Channel.BARS, 300 * SECOND)
+    assert stale_after(slow, bar("80000"), ts=T0 + 900 * SECOND) is None
+    assert stale_after(slow, bar("80000"), ts=T0 + 900 * SECOND + 1) == "last"
+    assert stale_after(feed(Channel.TRADES, 60 * SECOND), trade("80000"), ts=T0 + 6 * SECOND) == "last"
+
+
+@pytest.mark.parametrize(
+    ("entry", "named"), [(MARKET, "quote"), (limit_entry("79990", post_only=True), "quote"), (None, None)]
+)
+def test_an_old_quote_matters_to_those_who_take_or_must_not(entry: Entry | None, named: str | None) -> None:
+    ts = T0 + 6 * SECOND
+    assert stale_after(quote("79999.9", "80000.1"), ts=ts, entry=entry) == named
+
+
+def test_an_older_bar_does_not_replace_a_newer_trade() -> None:
+    spec = desk(trade("80100", ts=T0 + SECOND), bar("80000", ts=T0))
+    assert spec.state.markets[BTC].last_price == 80100
+
+
+def test_spot_needs_no_mark() -> None:
+    spec = desk(instrument=btc_spot(), mark_substitute="false")
+    spec.state.markets[SPOT].mark_price = None
+    spec.when(plan(instrument_id=SPOT))
+    assert isinstance(verdict(spec), PlanApproved)
+    assert check(spec, DenialCode.PRICE_OUTSIDE_COLLAR).inputs["mark_source"] == PriceSource.LAST.value
+
+
+def test_a_stop_that_watches_last_must_lie_beyond_last_too() -> None:
+    past = (mark("80000"), trade("79200"))
+    watching = StopSpec(Price(D(79200)), TriggerPriceType.LAST)
+    spec = desk(*past).when(replace(plan(), stop=watching))
+    assert DenialCode.STOP_WRONG_SIDE in failures(spec)
+    by_mark = desk(*past).when(plan())
+    assert DenialCode.STOP_WRONG_SIDE not in failures(by_mark)
+
+
+def test_the_collar_looks_at_mark_and_at_last() -> None:
+    spec = desk(mark("80000"), trade("82000")).when(plan())
+    found = check(spec, DenialCode.PRICE_OUTSIDE_COLLAR)
+    assert (found.result, found.value) == (CheckResult.FAIL, "2.439024390244")
+
+
+def test_a_stop_entry_is_sized_from_its_trigger() -> None:
+    entry = Entry(OrderType.STOP, trigger_price=Price(D(80400)))
+    spec = desk().when(plan(entry=entry, stop="79596"))
+    assert verdict(spec).sizing.reference_price == 80400
+    assert verdict(spec).sizing.stop_distance_pct == 1
+
+
+def test_a_denied_plan_may_be_sent_again_at_once() -> None:
+    spec: Spec = desk(PauseTrading("paper", TradingState.REDUCING)).when(plan())
+    assert verdict(spec).code is DenialCode.TRADING_REDUCING
+    spec.when(ResumeTrading("paper")).when(plan())
+    assert isinstance(verdict(spec), PlanApproved)
+
+
+def test_another_side_or_entry_is_another_plan() -> None:
+    spec = desk(plan())
+    same = spec.when(plan(plan_id="p2"))
+    assert DenialCode.PLAN_DUPLICATE in failures(same)
+    other = spec.when(plan(plan_id="p3", entry=limit_entry("79999.9")))
+    assert DenialCode.PLAN_DUPLICATE not in failures(other)
