@@ -86,6 +86,8 @@ class Market:
         assert not self.rig.now(ProtectionMissing)
         stops = [order for order in venue.orders.values() if order.purpose is OrderPurpose.STOP]
         assert sum((order.leaves for order in stops), Decimal(0)) == abs(venue.position.quantity)
+        targets = [order for order in venue.orders.values() if order.purpose is OrderPurpose.TARGET]
+        assert sum((order.leaves for order in targets), Decimal(0)) <= abs(venue.position.quantity)
         if not venue.position.quantity:
             assert not [order for order in venue.orders.values() if order.reduce_only]
         assert sorted(venue.orders) == sorted(

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from schemas.envelope import Event, Message
 from schemas.events.common import ExitReason, OrderPurpose, OrderType, TriggerPriceType
+from schemas.events.market import InstrumentKind
 from schemas.events.orders import AmendIntended, CancelIntended, OrderIntended, VenueFill
 from schemas.events.plan import Entry
 from schemas.ids import client_order_id, output_id
@@ -94,7 +95,7 @@ class Draft:
                 quantity_unit=trade.quantity_unit,
                 limit_price=None if limit_price is None else Price(limit_price),
                 trigger_price=None if trigger_price is None else Price(trigger_price),
-                trigger_price_type=trade.stop.trigger_price_type if purpose is OrderPurpose.STOP else None,
+                trigger_price_type=self._watched(trade) if purpose is OrderPurpose.STOP else None,
                 post_only=False,
                 reduce_only=True,
                 margin_mode=trade.margin_mode,
@@ -103,6 +104,11 @@ class Draft:
                 exit_reason=reason,
             )
         )
+
+    def _watched(self, trade: TradeRecord) -> TriggerPriceType:
+        """The price the stop watches; spot has no mark."""
+        spot = self.state.instruments[trade.instrument_id].kind is InstrumentKind.SPOT
+        return TriggerPriceType.LAST if spot else trade.stop.trigger_price_type
 
     def amend(
         self,

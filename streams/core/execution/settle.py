@@ -121,7 +121,7 @@ def _place_targets(draft: Draft, trade: TradeRecord) -> None:
 
 def _was_lost(order: OrderRecord) -> bool:
     """Whether the venue refused it or took it away: it is not asked again, the stop still covers the quantity."""
-    return order.state in (OrderState.REJECTED, OrderState.CANCELED)
+    return order.state is OrderState.REJECTED or (order.state is OrderState.CANCELED and not order.cancel_requested)
 
 
 def _minimum(draft: Draft, trade: TradeRecord) -> Decimal:
@@ -132,10 +132,13 @@ def target_quantities(draft: Draft, trade: TradeRecord) -> list[Decimal]:
     """Return the slice of each target out of the entered quantity.
 
     Each is a fraction rounded down to the lot, the last takes the remainder if the fractions sum to 1; a slice below
-    the minimum joins the next, and a last one below it the one before. Source: domain definitions, section 6 (targets).
+    the minimum joins the next, and a last one below it the one before. What a stop closed before a late entry fill is
+    not counted. Source: domain definitions, section 6 (targets).
     """
     instrument = draft.state.instruments[trade.instrument_id]
-    entered = truncate_to(trade.entered, instrument.lot_size)
+    targets = (order for order in trade.orders.values() if order.purpose is OrderPurpose.TARGET)
+    taken = sum((order.filled for order in targets), ZERO)
+    entered = truncate_to(trade.open_quantity + taken, instrument.lot_size)
     slices = [truncate_to(entered * target.fraction, instrument.lot_size) for target in trade.targets]
     if slices and sum(target.fraction for target in trade.targets) == 1:
         slices[-1] = entered - sum(slices[:-1], ZERO)

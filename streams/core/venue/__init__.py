@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from schemas.envelope import Event, Message
+from schemas.events.common import TriggerPriceType
 from schemas.events.control import SettingsChanged, TimerFired
 from schemas.events.market import (
     BookTop,
@@ -101,7 +102,7 @@ def _decide_mark(state: VenueState, message: Message, event: MarkPrice) -> Seque
     if book is None or not book.position.quantity or not margin.is_liquidated(state, book, event.mark_price):
         return ()
     draft = Draft(state, event.instrument_id, message)
-    margin.check(draft, event.mark_price, on_open=False)
+    margin.check(draft, event.mark_price, TriggerPriceType.MARK)
     return draft.outputs
 
 

@@ -77,13 +77,14 @@ def decide_bar(state: VenueState, message: Message, event: VenueBar) -> list[Eve
     bar = step_bar(book, event)
     draft = Draft(state, event.instrument_id, message)
     draft.state.step_bar = bar
-    margin.check(draft, event.open_price, on_open=True)
+    if bar.mark_open is None:
+        margin.check(draft, event.open_price, TriggerPriceType.LAST)
     for matches, rule in _PHASES:
         for order in [order for order in draft.book.orders.values() if order.ts <= bar.ts_open and matches(order)]:
             if order.client_order_id in draft.book.orders:
                 rule(draft, order, bar)
     if not draft.outputs and margin.mark_is_missing(draft.book, draft.state.terms, message.now):
-        margin.check(draft, event.close_price, on_open=False)
+        margin.check(draft, event.close_price, TriggerPriceType.LAST)
     return draft.outputs
 
 

@@ -126,13 +126,12 @@ def is_liquidated(state: VenueState, book: Book, mark: Decimal) -> bool:
     return collateral(state, book) + unrealized(book, mark) <= required
 
 
-def check(draft: Draft, mark: Decimal, *, on_open: bool) -> None:
+def check(draft: Draft, mark: Decimal, source: TriggerPriceType) -> None:
     """Liquidate the position if ``mark`` says so: from tier 3 on step by step, else all of it.
 
-    ``on_open``: the mark is a bar's open, where liquidation comes before the stop.
+    ``source``: LAST where the mark is a price of trades (a bar's open, or last standing in for a missing mark).
     """
     state, book = draft.state, draft.book
-    source = TriggerPriceType.LAST if on_open else None
     while is_liquidated(state, book, mark):
         tiers = tiers_of(book, book.position.margin_mode)
         held = abs(book.position.quantity)
@@ -144,7 +143,7 @@ def check(draft: Draft, mark: Decimal, *, on_open: bool) -> None:
         _reduce(draft, held - tiers[index - 2].quantity_max, mark, source)
 
 
-def _reduce(draft: Draft, quantity: Decimal, mark: Decimal, source: TriggerPriceType | None) -> None:
+def _reduce(draft: Draft, quantity: Decimal, mark: Decimal, source: TriggerPriceType) -> None:
     book, terms = draft.book, draft.state.terms
     side = Side.SELL if book.position.quantity > 0 else Side.BUY
     price = worsen(mark, side, terms, book.instrument.tick_size)
@@ -152,7 +151,7 @@ def _reduce(draft: Draft, quantity: Decimal, mark: Decimal, source: TriggerPrice
     _report(draft, side, quantity, mark, price, fee, ZERO, source)
 
 
-def _close_all(draft: Draft, mark: Decimal, source: TriggerPriceType | None) -> None:
+def _close_all(draft: Draft, mark: Decimal, source: TriggerPriceType) -> None:
     """Close the position at the mark, take what is left of its collateral and drop the instrument's orders.
 
     Past the bankruptcy price the venue takes the position over there, so that an isolated loss is exactly M.
@@ -190,7 +189,7 @@ def _report(
     price: Decimal,
     fee: Decimal,
     penalty: Decimal,
-    source: TriggerPriceType | None,
+    source: TriggerPriceType,
 ) -> None:
     book, account_id = draft.book, draft.state.terms.account_id
     instrument_id = book.instrument.instrument_id
@@ -210,7 +209,7 @@ def _report(
             fee=Quantity(fee),
             fee_currency=book.instrument.quote_currency,
             arrival_price=Price(mark),
-            trigger_source=source or TriggerPriceType.MARK,
+            trigger_source=source,
             liquidation=True,
         )
     )

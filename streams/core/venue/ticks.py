@@ -72,7 +72,7 @@ def decide_tick(state: VenueState, message: Message, instrument_id: str, trade: 
         if order.client_order_id in draft.book.orders and ts >= order.ts + draft.state.terms.latency_us:
             _meet(draft, order, trade, ts)
     if trade is not None and margin.mark_is_missing(draft.book, draft.state.terms, message.now):
-        margin.check(draft, trade.last_price, on_open=True)
+        margin.check(draft, trade.last_price, TriggerPriceType.LAST)
     return draft.outputs
 
 
