@@ -6,6 +6,7 @@ drawdown a low the stop cut off.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -15,14 +16,14 @@ from hypothesis import strategies as st
 from schemas.codec import decode
 from schemas.envelope import Event
 from schemas.events.account import EquityChanged, TradeClosed
-from schemas.events.common import PositionSide, Side, TradingState
+from schemas.events.common import MarginMode, PositionSide, QuantityUnit, Side, TradingState
 from schemas.events.market import VenueBar
 from schemas.events.orders import FillBooked
 from schemas.events.risk import TradingStateChanged
 from streams.core import account, execution, venue
 from streams.core.kernel import Kernel
-from tests.account_events import approved, bar
-from tests.builders import MINUTE, T0, btc_swap, message, settings_changed
+from tests.account_events import SPOT, approved, bar
+from tests.builders import MINUTE, T0, btc_spot, btc_swap, message, settings_changed
 
 STAGES = (execution.STAGE, venue.STAGE, account.STAGE)
 
@@ -35,8 +36,8 @@ class Market(NamedTuple):
     targets: int
 
 
-moves = st.integers(-15, 15)
-spans = st.integers(0, 20)
+moves = st.integers(-15, 15) | st.integers(-60, 60)
+spans = st.integers(0, 20) | st.integers(0, 90)
 markets = st.builds(
     Market,
     st.sampled_from(PositionSide),
@@ -128,3 +129,27 @@ def test_excursions_stay_inside_the_bars_and_cover_the_result(market: Market) ->
         assert seen.mae <= 12 * 2400
         assert trade.shortfall is not None
         assert trade.shortfall.opportunity == 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(markets, st.integers(100_001, 12_493_753))
+def test_spot_trades_close_but_for_dust(market: Market, satoshis: int) -> None:
+    """The fee of a buy is bitcoin: what is left to sell is odd, and what cannot be sold stays in the equity."""
+    run = Run()
+    for setup in (settings_changed(), btc_spot()):
+        run.take(setup, T0 - MINUTE)
+    run.cash = Decimal(10000)
+    run.take(bar("80000/80000/80000/80000", closes=T0, instrument_id=SPOT), T0)
+    run.take(TradingStateChanged("paper", TradingState.ACTIVE, TradingState.HALTED, (), "test"), T0)
+    quantity = str(Decimal(satoshis) / 10**8)
+    targets = tuple(str(80000 + 300 * (number + 1)) for number in range(market.targets))
+    plan = approved(quantity, stop="79600", targets=targets, instrument_id=SPOT)
+    sizing = replace(plan.sizing, margin_mode=MarginMode.CASH, margin_leverage=1, quantity_unit=QuantityUnit.BASE)
+    run.take(replace(plan, sizing=sizing), T0)
+    for index, row in enumerate(rows(market), start=1):
+        run.take(bar(row, closes=T0 + index * MINUTE, instrument_id=SPOT), T0 + index * MINUTE)
+    desk = run.kernel.states[-1].desks[SPOT]
+    assert 0 <= desk.dust < Decimal("0.00001")
+    for trade in run.closed:
+        assert desk.position is None
+        assert trade.net_pnl == run.told[-1].cash + desk.dust_cost - 10000
