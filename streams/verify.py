@@ -45,6 +45,13 @@ class Report:
     digests: dict[str, str] = field(default_factory=dict)
     difference: Difference | None = None
 
+    def digest(self) -> str:
+        """Return one digest over all topics: equal for every run with the same outputs."""
+        digest = Digest()
+        for topic, value in sorted(self.digests.items()):
+            digest.add(topic.encode(), value.encode())
+        return digest.hex()
+
     @property
     def proven(self) -> bool:
         """Tell whether every output and digest was reproduced."""

@@ -11,7 +11,7 @@ from schemas.envelope import Envelope, Event
 from schemas.events.account import CashFlowed, EquityChanged, FlowKind, PositionChanged, TradeClosed
 from schemas.events.common import PriceSource
 from schemas.events.control import SettingsChanged
-from schemas.events.data import BarClosed, TickQuarantined
+from schemas.events.data import TickQuarantined
 from schemas.events.market import FeedOrigin, FeedStatus, FundingSettled, LineQuarantined, MarkPrice, Trade, VenueBar
 from schemas.events.orders import FillBooked, OrderIntended
 from schemas.events.plan import PlanDeclined, PlanProposed
@@ -21,15 +21,38 @@ from streams.log.base import EventLog
 from streams.reader import SeqReader
 
 READ = 2_000
-TOPICS_READ = ("settings", "ticks", "bars", "quality", "plans", "verdicts", "orders", "fills", "accounts")
+TOPICS_READ = ("settings", "ticks", "quality", "plans", "verdicts", "orders", "fills", "accounts")
 FLOORS = frozenset(
     {
         DenialCode.STOP_TOO_CLOSE,
         DenialCode.REWARD_RISK_BELOW_MINIMUM,
         DenialCode.QUANTITY_BELOW_MINIMUM,
+        DenialCode.MARGIN_INSUFFICIENT,
     }
 )
-"""Checks whose limit is a minimum: the worst value is the smallest."""
+"""Checks whose limit is a minimum: the worst value is the smallest share of it."""
+UNITS: dict[DenialCode, str] = {
+    DenialCode.LOSING_STREAK_COOLDOWN: "losses",
+    DenialCode.EXECUTION_THROTTLED: "entries/h",
+    DenialCode.REGIME_UNCERTAINTY_EXCEEDS_LIMIT: "",
+    DenialCode.POSITION_COUNT_EXCEEDS_LIMIT: "positions",
+    DenialCode.STOP_TOO_CLOSE: "%",
+    DenialCode.STOP_TOO_FAR: "%",
+    DenialCode.REWARD_RISK_BELOW_MINIMUM: "R",
+    DenialCode.PRICE_OUTSIDE_COLLAR: "%",
+    DenialCode.QUANTITY_BELOW_MINIMUM: "contracts",
+    DenialCode.QUANTITY_EXCEEDS_LIMIT: "contracts",
+    DenialCode.NOTIONAL_EXCEEDS_LIMIT: "USDT",
+    DenialCode.LEVERAGE_EXCEEDS_LIMIT: "x",
+    DenialCode.TRADE_LOSS_EXCEEDS_LIMIT: "USDT",
+    DenialCode.HEAT_EXCEEDS_LIMIT: "USDT",
+    DenialCode.CORRELATED_EXPOSURE_EXCEEDS_LIMIT: "x",
+    DenialCode.TIER_EXCEEDS_LIMIT: "contracts",
+    DenialCode.LIQUIDATION_TOO_CLOSE: "USDT",
+    DenialCode.MARGIN_INSUFFICIENT: "USDT",
+    DenialCode.MESSAGE_RATE_EXCEEDS_LIMIT: "messages",
+}
+"""Checks that compare a number with a limit, and the unit of both."""
 
 
 @dataclass(slots=True)
@@ -50,10 +73,15 @@ class Market:
 
 @dataclass(slots=True)
 class Limit:
-    """The worst value an approved plan reached at one check, and its limit."""
+    """The worst value an approved plan reached at one check, and its limit then."""
 
     value: Decimal
     limit: Decimal
+
+    @property
+    def share(self) -> Decimal:
+        """How much of the limit the value is: limits that move with equity stay comparable."""
+        return self.value / self.limit if self.limit else self.value
 
 
 @dataclass(slots=True)
@@ -63,7 +91,6 @@ class Run:
     settings: TradingSettings = field(default_factory=TradingSettings)
     origins: set[str] = field(default_factory=set)
     markets: dict[str, Market] = field(default_factory=dict)
-    closed_bars: Counter[str] = field(default_factory=Counter)
     quarantined: Counter[str] = field(default_factory=Counter)
     proposed: Counter[str] = field(default_factory=Counter)
     declined: Counter[str] = field(default_factory=Counter)
@@ -155,7 +182,8 @@ def _settings(run: Run, envelope: Envelope, event: SettingsChanged) -> None:
 def _verdict(run: Run, envelope: Envelope, event: PlanApproved) -> None:
     run.approved += 1
     for check in event.checks:
-        if check.result is CheckResult.PASS and check.value is not None and check.limit is not None:
+        measured = check.code in UNITS and check.result is CheckResult.PASS
+        if measured and check.value is not None and check.limit is not None:
             _worst(run.limits, check.code, check.value, check.limit)
 
 
@@ -164,10 +192,10 @@ def _worst(limits: dict[DenialCode, Limit], code: DenialCode, value_text: str, l
         value, limit = Decimal(value_text), Decimal(limit_text)
     except InvalidOperation:
         return  # a check over names or states has no number to compare
+    found = Limit(value, limit)
     known = limits.get(code)
-    worse = known is None or (value < known.value if code in FLOORS else value > known.value)
-    if worse:
-        limits[code] = Limit(value, limit)
+    if known is None or (found.share < known.share if code in FLOORS else found.share > known.share):
+        limits[code] = found
 
 
 def _equity(run: Run, envelope: Envelope, event: EquityChanged) -> None:
@@ -227,7 +255,6 @@ _HANDLERS: dict[type[Event], Callable[..., None]] = {
     TradeClosed: _closed,
     PlanProposed: _proposed,
     TradingStateChanged: lambda run, _, event: run.states.append(event),
-    BarClosed: _tally(lambda run: run.closed_bars, lambda event: str(getattr(event, "timeframe", ""))),
     PlanDeclined: _tally(lambda run: run.declined, lambda event: str(getattr(event, "reason", ""))),
     PlanDenied: _tally(lambda run: run.denied, lambda event: str(getattr(event, "code", ""))),
     OrderIntended: _tally(lambda run: run.orders, lambda event: str(getattr(event, "purpose", ""))),

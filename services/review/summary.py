@@ -13,7 +13,7 @@ from schemas.events.common import PositionSide
 from schemas.events.risk import DenialCode
 from schemas.values import SECOND, plain
 from services.review.labels import Language, word
-from services.review.run import FLOORS, Run, funding_gaps
+from services.review.run import FLOORS, UNITS, Run, funding_gaps
 from streams.verify import Report
 
 CENT = Decimal("0.01")
@@ -158,12 +158,13 @@ def _limits(run: Run, language: Language) -> list[str]:
         if code in run.limits:
             limit = run.limits[code]
             sign = ">=" if code in FLOORS else "<="
-            rows.append((code.value, short(limit.value), f"{sign} {short(limit.limit)}"))
+            rows.append((code.value, short(limit.value), f"{sign} {short(limit.limit)} {UNITS[code]}".rstrip()))
     head = f"  {pad('', 36)}{pad(word('reached', language), 16, right=True)}  {word('limit', language)}"
     lines = [f"{word('limits', language)}:", head]
     lines += [f"  {pad(name, 36)}{value.rjust(16)}  {limit}" for name, value, limit in rows]
-    missing = [code.value for code in DenialCode if code not in run.limits]
-    lines.append(f"  {word('not_reached', language)}: {len(missing)}")
+    missing = [code.value for code in UNITS if code not in run.limits]
+    if missing:
+        lines.append(f"  {word('not_reached', language)}: {', '.join(missing)}")
     return lines
 
 
@@ -185,11 +186,10 @@ def _assumptions(run: Run, language: Language) -> list[str]:
 def _proof(proof: Report | None, language: Language) -> list[str]:
     if proof is None:
         return [f"{word('proof', language)}: {word('not_proven', language)}"]
-    digest = "".join(value[:4] for _, value in sorted(proof.digests.items()))
     count = 0 if proof.proven else 1
     line = (
         f"{word('proof', language)}: {proof.steps:,} {word('recomputed', language)}, "
-        f"{sum(proof.outputs.values()):,} {word('outputs', language)}, {word('digest', language)} {digest or '-'}, "
+        f"{sum(proof.outputs.values()):,} {word('outputs', language)}, {word('digest', language)} {proof.digest()}, "
         f"{count} {word('differences', language)}"
     )
     return [line] if proof.difference is None else [line, proof.difference.detail]

@@ -1,0 +1,124 @@
+"""The summary says what the log says, in both languages, and shows poor results as they are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from schemas.envelope import Event
+from schemas.events.account import CashFlowed, EquityChanged, FlowKind, TradeClosed
+from schemas.events.common import ExitReason, PlanOrigin, PositionSide, PriceSource
+from schemas.events.market import Channel, FeedOrigin, FeedState, FeedStatus, FundingSettled, VenueBar
+from schemas.events.plan import DeclineReason, PlanDeclined
+from schemas.values import SECOND, Micros, Money, Percent, Price, Quantity, Rate
+from services.review.labels import LABELS, word
+from services.review.run import Run, funding_gaps, take
+from services.review.summary import pad, render, short
+from streams.verify import Difference, Report
+from tests.builders import at, message
+from tests.events import sample
+
+HOUR = 3600
+
+
+def run_of(*events: tuple[Event, float]) -> Run:
+    run = Run()
+    for event, seconds in events:
+        take(run, message(event, ts=at(seconds)).envelope, event)
+    return run
+
+
+def bar(close: str, seconds: float, *, backfill: bool = False) -> tuple[Event, float]:
+    p = Price(Decimal(close))
+    return VenueBar("BTC-USDT-SWAP", "1m", at(seconds - 60), p, p, p, p, Quantity(Decimal(1)), backfill), seconds
+
+
+def equity(value: str, drawdown: str, source: PriceSource) -> EquityChanged:
+    m, z = Money(Decimal(value)), Money(Decimal(0))
+    return EquityChanged("paper", m, m, z, z, z, m, Percent(Decimal(drawdown)), m, Percent(Decimal(0)), source, z)
+
+
+def closed(reason: ExitReason, net: str, r: str) -> TradeClosed:
+    trade: TradeClosed = sample(TradeClosed, 1)
+    return replace(
+        trade,
+        exit_reason=reason,
+        net_pnl=Money(Decimal(net)),
+        r_multiple=Decimal(r),  # type: ignore[arg-type]
+        position_side=PositionSide.SHORT,
+    )
+
+
+def test_every_label_exists_in_both_languages_and_differs() -> None:
+    for key, (english, chinese) in LABELS.items():
+        assert english != chinese, key
+        assert min(len(english), len(chinese)) > 0, key
+    assert word("equity", "zh") == "权益"
+
+
+def test_history_is_counted_apart_and_buy_and_hold_starts_after_it() -> None:
+    run = run_of(bar("50", 60, backfill=True), bar("100", 120), bar("110", 180))
+    text = render(run)
+    assert "BTC-USDT-SWAP: 3 bars (1 of them history for warm-up)" in text
+    assert "Buy and hold, equal weights, no costs: +10.00 %" in text
+
+
+def test_trades_are_tabled_by_exit_reason_with_losses_as_they_are() -> None:
+    run = run_of((closed(ExitReason.STOP, "-120", "-1.2"), 1), (closed(ExitReason.STOP, "-100", "-1"), 2))
+    text = render(run)
+    row = next(line for line in text.splitlines() if line.strip().startswith("STOP "))
+    assert row.split() == ["STOP", "2", "0", "2", "0", "-1.10", "-1.20", "-1.00", "-220.00"]
+
+
+def test_equity_drawdown_and_the_share_of_substituted_marks_are_shown() -> None:
+    run = run_of(
+        (CashFlowed("paper", FlowKind.INITIAL, Money(Decimal(10000))), 0),
+        (equity("10000", "0", PriceSource.MARK), 1),
+        (equity("9000", "10", PriceSource.LAST), 2),
+        (equity("9500", "5", PriceSource.LAST), 3),
+        (equity("9500", "5", PriceSource.MARK), 4),
+    )
+    text = render(run)
+    assert "Equity: 10,000.00 -> 9,500.00 USDT (-5.00 %), largest drawdown 10.00 %" in text
+    assert "share of equity points: 50.00 %" in text
+
+
+def test_missing_funding_settlements_are_counted() -> None:
+    def settled(hours: int) -> tuple[Event, float]:
+        ts = Micros(at(hours * HOUR))
+        return FundingSettled("X", Rate(Decimal(0)), ts, Micros(ts + 8 * HOUR * SECOND)), hours * HOUR
+
+    run = run_of(settled(0), settled(8), settled(32))
+    assert funding_gaps(run.markets["X"]) == 2
+    assert "missing funding settlements: 2" in render(run)
+
+
+def test_reasons_for_not_trading_are_counted() -> None:
+    declined = PlanDeclined("paper", "X", PlanOrigin.RULES, DeclineReason.NO_SETUP, "", ())
+    text = render(run_of((declined, 1), (declined, 2)))
+    assert any(line.split() == ["plans", "declined", "2", "NO_SETUP", "2"] for line in text.splitlines())
+
+
+def test_a_synthetic_tape_is_named() -> None:
+    status = FeedStatus("X", Channel.BARS, FeedState.OPEN, FeedOrigin.SYNTHETIC, "made up", 60)
+    assert "origin of the tape: SYNTHETIC" in render(run_of((status, 0)))
+
+
+def test_an_unproven_run_says_so_and_a_failed_proof_shows_the_difference() -> None:
+    assert "Proof: not proven" in render(Run())
+    report = Report(steps=7, difference=Difference(3, "orders", "orders seq 1, field quantity: 1 became 2"))
+    text = render(Run(), proof=report)
+    assert "1 differences" in text
+    assert "orders seq 1, field quantity: 1 became 2" in text
+
+
+@pytest.mark.parametrize(("value", "text"), [("10.860000000000", "10.86"), ("0.00012", "0.0001"), ("20000", "20000")])
+def test_numbers_are_short(value: str, text: str) -> None:
+    assert short(Decimal(value)) == text
+
+
+def test_a_chinese_character_takes_two_columns() -> None:
+    assert pad("权益", 6) == "权益  "
+    assert pad("ab", 4, right=True) == "  ab"
