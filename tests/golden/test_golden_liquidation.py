@@ -20,8 +20,9 @@ from streams.core.risk.margin import (
     shown_liquidation,
     tier_for,
 )
-from tests.builders import btc_swap
-from tests.risk_desk import check, desk, plan, verdict
+from streams.core.risk.portfolio import portfolio
+from tests.builders import T0, btc_swap, eth_swap
+from tests.risk_desk import BTC, ETH, bar, check, desk, mark, plan, position, verdict
 
 D = Decimal
 MMR, FEE, TICK = D("0.004"), D("0.0005"), D("0.1")
@@ -110,9 +111,24 @@ def check_inputs(code: DenialCode) -> dict[str, str]:
 
 
 def test_a_stop_no_leverage_protects_is_denied() -> None:
-    spec = desk(margin_mode="CROSS", risk_budget_pct=10).when(plan(stop="72000"))
-    assert "LIQUIDATION_TOO_CLOSE" not in [c.code.value for c in verdict(spec).checks if c.result.value == "FAIL"]
-    huge = desk(margin_mode="CROSS", risk_budget_pct=10, slippage_buffer_pct="0", fee_buffer_pct="0")
-    answer = verdict(huge.when(plan(stop="79520", side=PositionSide.LONG, max_holding_s=600)))
-    liquidation = next(c for c in answer.checks if c.code is DenialCode.LIQUIDATION_TOO_CLOSE)
-    assert liquidation.value == "480"
+    """At 1x a short is liquidated 99.1 % away; a buffer of 99 % leaves 0.99 % of room for a stop 1.05 % away."""
+    spec = desk(liquidation_buffer_pct=99).when(plan(stop="80800", side=PositionSide.SHORT))
+    assert verdict(spec).code is DenialCode.LIQUIDATION_TOO_CLOSE
+    assert check(spec, DenialCode.LIQUIDATION_TOO_CLOSE).value == "840.4"
+
+
+def test_cross_through_the_stage() -> None:
+    alone = verdict(desk(margin_mode="CROSS", risk_budget_pct=10).when(plan(stop="79920")))
+    assert (alone.sizing.quantity, alone.sizing.liquidation_price) == (D(500), D("78352.6"))
+
+
+def test_cross_with_another_position_through_the_stage() -> None:
+    """Ten ether bought at 2020, now 2000: unrealised -200, notional 20000."""
+    held = position("100", instrument_id=ETH, price="2020", unit="0.1")
+    past = (eth_swap(), bar("2000", instrument_id=ETH), mark("2000", instrument_id=ETH), held)
+    spec = desk(*past, margin_mode="CROSS", risk_budget_pct=10)
+    book = portfolio(spec.state, T0, BTC, 1)
+    assert book is not None
+    assert book.backing == D(9710)
+    answer = verdict(spec.when(plan(stop="79920")))
+    assert (answer.sizing.quantity, answer.sizing.liquidation_price) == (D(500), D("78410.9"))
