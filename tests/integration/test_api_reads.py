@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 import httpx
@@ -22,7 +19,6 @@ from schemas.codec import schema_ids
 from schemas.events import EVENT_TYPES
 from schemas.json_form import to_json
 from schemas.topics import BY_NAME, TOPICS
-from schemas.values import plain
 from services.api import create_app
 from services.projection import LogSource
 from services.query.database import ReadDatabase
@@ -33,6 +29,7 @@ from streams.reader import SeqReader
 from tests.answering import SETTINGS
 from tests.events import tape
 from tests.live_server import serving
+from tests.stock_client import as_json_form, without_iso
 
 pytestmark = pytest.mark.postgres
 
@@ -194,33 +191,14 @@ def test_no_route_of_the_read_side_takes_anything_but_get(api: httpx.Client) -> 
 # --- schemas for stock clients ---------------------------------------------------------------------------------------
 
 
-def _as_json_form(value: Any) -> Any:
-    """Bring what a stock client decoded to our JSON form."""
-    if isinstance(value, datetime):
-        return (value - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-    if isinstance(value, Decimal):
-        return plain(value)
-    if isinstance(value, bytes):
-        return b64encode(value).decode()
-    if isinstance(value, dict):
-        return {name: _as_json_form(part) for name, part in value.items()}
-    return [_as_json_form(part) for part in value] if isinstance(value, list) else value
-
-
-def _without_iso(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _without_iso(part) for name, part in value.items() if not name.endswith("_iso")}
-    return [_without_iso(part) for part in value] if isinstance(value, list) else value
-
-
 def test_the_stock_confluent_deserializer_decodes_every_event_type(api: httpx.Client, log: MemoryLog) -> None:
     deserialize = AvroDeserializer(SchemaRegistryClient({"url": str(api.base_url)}))
     seen = set()
     for topic in TOPICS:
         context = SerializationContext(f"tapeline.{topic.name}", MessageField.VALUE)
         for accepted in SeqReader(log, topic.name, 0).poll(10_000):
-            stock = _as_json_form(deserialize(accepted.record.value, context))
-            ours = _without_iso(to_json(accepted.envelope, accepted.event))
+            stock = as_json_form(deserialize(accepted.record.value, context))
+            ours = without_iso(to_json(accepted.envelope, accepted.event))
             assert stock == {"envelope": ours["envelope"], **ours["payload"]}
             seen.add(type(accepted.event).__name__)
     assert seen == EVENT_TYPES.keys()
