@@ -140,6 +140,11 @@ def test_a_mark_held_back_counts_as_soon_as_the_data_is_good_again() -> None:
     assert equity(held().when(degraded(Quality.GOOD, Quality.DEGRADED), ts=at(20))).unrealized_pnl == -100
 
 
+def test_every_spell_of_bad_data_has_its_own_minute() -> None:
+    spec = held().when(degraded(Quality.GOOD, Quality.DEGRADED), ts=at(20))
+    spec.when(degraded(Quality.BAD, Quality.GOOD), ts=at(80)).when(mark("78000"), ts=at(85)).then()
+
+
 # --- bars whose fills are still on their way
 
 
@@ -210,6 +215,23 @@ def test_entered_and_stopped_in_one_bar_never_shows_the_close() -> None:
     spec.when(sell("10", "78960.5", fee_rate=FREE, purpose=OrderPurpose.STOP, reason=ExitReason.STOP))
     assert equity(spec).peak_equity == 10000
     assert equity(spec).equity == 10000 - Decimal("83.95")
+
+
+def test_a_target_in_the_bar_of_a_resting_entry_does_not_count() -> None:
+    limit = intended(OrderPurpose.ENTRY, "BUY", type=OrderType.LIMIT, limit="79800")
+    spec = account(approved("10", stop="79000", targets=("80700",)), limit)
+    spec.when(bar("80000/80900/79700/80500", closes=T0)).when(buy("10", "79800", fee_rate=FREE))
+    assert equity(spec).unrealized_pnl == 70
+
+
+def test_a_target_in_the_bar_of_a_market_entry_does_and_the_rest_is_valued_at_the_close() -> None:
+    plan = approved("10", stop="79000", targets=("80700", "90000"))
+    spec = account(plan, intended(OrderPurpose.ENTRY, "BUY"))
+    spec.when(bar("80000/80900/79700/80500", closes=T0)).when(buy("10", "80000", fee_rate=FREE))
+    assert spec.of(EquityChanged) == []
+    spec.when(intended(OrderPurpose.TARGET, "SELL", type=OrderType.LIMIT, limit="80700", order="target0"))
+    spec.when(sell("5", "80700", fee_rate=FREE, purpose=OrderPurpose.TARGET, order="target0"))
+    assert equity(spec).equity == 10000 + 35 + 25
 
 
 def test_an_entry_that_survives_its_bar_is_valued_at_the_close() -> None:

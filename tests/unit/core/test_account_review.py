@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -9,11 +10,15 @@ import pytest
 from schemas.envelope import Event
 from schemas.events.account import BreachCause, TradeClosed
 from schemas.events.common import ExitReason, OrderPurpose, OrderType, PlanOrigin, PositionSide
+from schemas.events.market import BookLevel, BookTop
 from schemas.events.orders import OrderAmended
 from schemas.values import Money, Price, Quantity
 from streams.core.account import STAGE
+from streams.core.account.fills import FILLS_REMEMBERED
 from tests.account_events import (
+    BTC,
     ENTRY_ORDER,
+    SPOT,
     STOP_ORDER,
     accepted,
     approved,
@@ -28,7 +33,7 @@ from tests.account_events import (
     snapshot,
     trade,
 )
-from tests.builders import MINUTE, T0, at, btc_swap, message, settings_changed
+from tests.builders import MINUTE, T0, at, btc_spot, btc_swap, message, settings_changed
 from tests.spec import Spec, given
 
 
@@ -150,6 +155,12 @@ def test_a_bar_that_opens_past_the_stop_gapped() -> None:
     assert closed(spec.when(stop_fill("79160.4"))).breach is BreachCause.GAP
 
 
+def test_a_gap_outweighs_the_slippage_after_it() -> None:
+    spec = account(approved("10"), buy("10", "80000"))
+    spec.when(bar("79400/79500/79200/79300", closes=T0))
+    assert closed(spec.when(stop_fill("79300"))).breach is BreachCause.GAP
+
+
 def test_a_bad_entry_is_slippage() -> None:
     spec = account(approved("10"), buy("10", "80500"))
     assert closed(spec.when(stop_fill("79640"))).breach is BreachCause.SLIPPAGE
@@ -249,3 +260,68 @@ def test_shortfall_explains_the_difference_to_the_paper_portfolio(side: Position
     sign = 1 if side is PositionSide.LONG else -1
     paper = sign * Decimal("0.1") * (x0 - 80000)
     assert abs(record.shortfall.total - (paper - record.net_pnl)) < Decimal("0.00000002")
+
+
+def test_the_first_fill_of_an_entry_says_when_the_venue_had_it() -> None:
+    spec = account(trade("80000"), proposed(), approved("10"))
+    spec.when(buy("5", "80020", arrival="80010")).when(buy("5", "80060", arrival="80050"))
+    record = closed(spec.when(sell("10", "80100", purpose=OrderPurpose.TARGET)))
+    assert record.shortfall is not None
+    assert (record.shortfall.delay, record.shortfall.impact) == (1, 3)
+
+
+def test_a_verdict_whose_proposal_was_not_seen_was_decided_when_it_was_approved() -> None:
+    spec = account(trade("80000"), proposed(plan_id="b" * 32), trade("80010"), approved("10"), buy("10", "80010"))
+    record = closed(spec.when(sell("10", "80100", purpose=OrderPurpose.TARGET)))
+    assert record.shortfall is not None
+    assert record.shortfall.decision == 0
+
+
+def test_shortfall_leaves_dust_out() -> None:
+    spec = given(STAGE, settings_changed(), btc_spot(), snapshot(), trade("80000", SPOT))
+    spec.when(approved("0.12493753", instrument_id=SPOT, stop="79600"))
+    bought = buy("0.12493753", "80010", instrument_id=SPOT, fee_rate=None)
+    spec.when(replace(bought, fee=Money(Decimal("9.99625179")), fee_base=Quantity(Decimal("0.00012493753"))))
+    leave = sell("0.12481259", "80500", instrument_id=SPOT, fee_rate=None, purpose=OrderPurpose.TARGET)
+    record = closed(spec.when(leave))
+    assert record.shortfall is not None
+    paper = Decimal("0.12493753") * 500
+    assert abs(record.shortfall.total - (paper - record.net_pnl)) < Decimal("0.00000005")
+    assert record.shortfall.impact == Decimal("1.2481259")
+
+
+def test_a_book_gives_the_touch_like_a_quote() -> None:
+    def level(price: str) -> tuple[BookLevel, ...]:
+        return (BookLevel(Price(Decimal(price)), Quantity(Decimal(1))),)
+
+    spec = account(BookTop(BTC, level("79990"), level("80010")), proposed(), approved("10"))
+    spec.when(intended(OrderPurpose.ENTRY, "BUY")).when(accepted(ENTRY_ORDER)).when(buy("10", "80010"))
+    spec.when(BookTop(BTC, (), level("80010")))
+    record = closed(spec.when(sell("10", "80100", purpose=OrderPurpose.TARGET)))
+    assert record.shortfall is not None
+    assert (record.shortfall.spread, record.shortfall.spread_observed) == (1, True)
+
+
+# --- what is kept
+
+
+def test_plans_and_orders_are_forgotten_with_the_next_verdict() -> None:
+    spec = account()
+    for number in range(5):
+        plan_id = str(number) * 32
+        spec.when(approved("10", plan_id=plan_id))
+        spec.when(intended(OrderPurpose.ENTRY, "BUY", order=f"entry{number}", plan_id=plan_id))
+    desk = spec.state.desks[BTC]
+    assert (list(desk.plans), list(desk.orders)) == (["4" * 32], ["entry4"])
+
+
+def test_the_plan_of_an_open_trade_is_kept() -> None:
+    spec = account(approved("10"), buy("10", "80000"), approved("10", plan_id="b" * 32))
+    assert closed(spec.when(sell("10", "80100"))).strategy == "trend"
+
+
+def test_fill_ids_are_kept_within_bounds() -> None:
+    spec = account()
+    for _ in range(FILLS_REMEMBERED // 2 + 5):
+        spec.when(buy("1", "80000")).when(sell("1", "80000"))
+    assert len(spec.state.fill_ids) == FILLS_REMEMBERED
