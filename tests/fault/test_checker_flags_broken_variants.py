@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,13 +16,12 @@ from schemas.codec import decode
 from schemas.events.journal import CheckpointTaken, Committed
 from schemas.topics import CHECKPOINTS, JOURNAL
 from streams import recovery, trader
-from streams.core.kernel import decompress
-from streams.journal import Fenced, JournalState, TraderStopped, read_journal
+from streams.journal import JournalState, TraderStopped, read_journal
 from streams.log.base import Append, NewRecord
 from streams.reader import Accepted, SeqReader
 from streams.trader import Trader
 from tests.toy import STAGES
-from tests.write_path import BrokerLog, Fault, plain_trader, scenario, ship_reader, violations
+from tests.write_path import BrokerLog, Fault, plain_trader, scenario, violations
 
 SCENARIOS = 400
 
@@ -73,7 +71,12 @@ class EarlyCheckpoint(Trader):
             )
             state = trader.compress(self.kernel.state_json())
             early = CheckpointTaken(
-                commit.last_step, commit.chain, recovery.input_positions(self.positions), ends, state, commit.state_digest
+                commit.last_step,
+                commit.chain,
+                recovery.input_positions(self.positions),
+                ends,
+                state,
+                commit.state_digest,
             )
             self.log.append([self._record(CHECKPOINTS, early)])
         super()._append(journal, outputs)
@@ -110,6 +113,7 @@ TAKE = JournalState.take
 
 def newest_wins(log: BrokerLog, topic: str) -> list[Accepted]:
     """Take whatever is newer than what was seen."""
+
     class Reader(SeqReader):
         def _is_next(self, seq: int) -> bool:
             if seq >= self.seq:
@@ -122,12 +126,15 @@ def newest_wins(log: BrokerLog, topic: str) -> list[Accepted]:
 
 def dedup_only(log: BrokerLog, topic: str) -> list[Accepted]:
     """Drop only records whose event id was seen before."""
+
     class Reader(SeqReader):
         def _is_next(self, seq: int) -> bool:
             return True
 
     seen: set[str] = set()
-    return [a for a in _read(Reader(log, topic, 0)) if a.envelope.event_id not in seen and not seen.add(a.envelope.event_id)]
+    return [
+        a for a in _read(Reader(log, topic, 0)) if a.envelope.event_id not in seen and not seen.add(a.envelope.event_id)
+    ]
 
 
 def _read(reader: SeqReader) -> list[Accepted]:
