@@ -55,8 +55,8 @@ def pure(stage: Stage[Any]) -> Stage[Any]:
 class Market:
     """A rig, a price that walks, and the invariants."""
 
-    def __init__(self) -> None:
-        self.rig = Rig(stages=(pure(EXECUTION), pure(VENUE)), participation_pct=10)
+    def __init__(self, latency_us: int = 0) -> None:
+        self.rig = Rig(stages=(pure(EXECUTION), pure(VENUE)), participation_pct=10, latency_us=latency_us)
         self.price = 80000
         self.held = Decimal(0)
         self.plans = 0
@@ -150,8 +150,8 @@ class Market:
     def reduce(self) -> None:
         self.rig.feed(ReductionApproved("paper", BTC, ExitReason.OPERATOR))
 
-    def restrict(self) -> None:
-        self.rig.feed(TradingStateChanged("paper", TradingState.REDUCING, TradingState.ACTIVE, (), ""))
+    def restrict(self, state: TradingState) -> None:
+        self.rig.feed(TradingStateChanged("paper", state, TradingState.ACTIVE, (), ""))
 
     def repeat(self, which: int) -> None:
         """The venue reports an old execution again, as after a reconnect."""
@@ -180,14 +180,16 @@ ACTIONS: st.SearchStrategy[tuple[Callable[..., None], tuple[Any, ...]]] = st.one
     st.tuples(st.just(Market.mark), st.tuples(_small)),
     st.tuples(st.just(Market.repeat), st.tuples(st.integers(0, 50))),
     st.tuples(st.just(Market.reduce), st.just(())),
-    st.tuples(st.just(Market.restrict), st.just(())),
+    st.tuples(st.just(Market.restrict), st.tuples(st.sampled_from(list(TradingState)))),
 )
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
-@given(st.lists(ACTIONS, min_size=5, max_size=40))
-def test_orders_and_position_stay_consistent(actions: list[tuple[Callable[..., None], tuple[Any, ...]]]) -> None:
-    market = Market()
+@given(st.lists(ACTIONS, min_size=5, max_size=40), st.sampled_from((0, 300_000)))
+def test_orders_and_position_stay_consistent(
+    actions: list[tuple[Callable[..., None], tuple[Any, ...]]], latency_us: int
+) -> None:
+    market = Market(latency_us)
     for action, arguments in actions:
         market.rig.step = []
         action(market, *arguments)

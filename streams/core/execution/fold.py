@@ -174,7 +174,6 @@ def _intended(state: ExecutionState, event: OrderIntended, now: int) -> None:
         trade.stop_id = event.client_order_id
     elif event.purpose is OrderPurpose.EXIT:
         trade.exiting = event.exit_reason
-        trade.exits_sent += 1
     index(state, trade)
 
 

@@ -17,8 +17,8 @@ from streams.core.execution.follow import better_stop
 from streams.core.execution.orders import AT_VENUE, OrderRecord, OrderState
 from streams.core.execution.state import ZERO, TradeRecord
 
-EXITS_MAX = 3
-"""Market exits tried for one trade before the operator is needed; ProtectionMissing stays in force."""
+REFUSED_EXITS_MAX = 3
+"""Refused market exits of one trade after which the operator is needed; what protects it stays."""
 _TARGET_REASONS = tuple(ExitReason(f"TARGET_{number}") for number in range(1, 6))
 
 
@@ -88,7 +88,9 @@ def _exit(draft: Draft, trade: TradeRecord, open_quantity: Decimal, reason: Exit
     covered = sum((order.leaves for order in trade.live(OrderPurpose.EXIT)), ZERO)
     instrument = draft.state.instruments[trade.instrument_id]
     missing = open_quantity - covered
-    if missing >= instrument.min_quantity and trade.exits_sent < EXITS_MAX:
+    exits = (order for order in trade.orders.values() if order.purpose is OrderPurpose.EXIT)
+    refused = sum(_was_lost(order) for order in exits)
+    if missing >= instrument.min_quantity and refused < REFUSED_EXITS_MAX:
         draft.close(trade, OrderPurpose.EXIT, missing, reason)
 
 

@@ -56,7 +56,6 @@ class TradeRecord:
     last_price: Decimal | None = None
     best_price: Decimal | None = None
     exiting: ExitReason | None = None
-    exits_sent: int = 0
     unprotected: bool = False
     entry_ended: bool = False
     ts_trailed: int = 0
