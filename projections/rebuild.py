@@ -100,6 +100,7 @@ def _schemas_like(connection: Connection, schema: str) -> list[str]:
 def _drop_leftovers(connection: Connection, schema: str) -> None:
     """Remove what a killed rebuild left; the lock says that no other one is at work."""
     for name in _schemas_like(connection, schema):
+        timescale.drop_policies(connection, name)
         connection.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))
 
 

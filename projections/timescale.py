@@ -34,6 +34,8 @@ AGGREGATES: dict[str, str] = {
         FROM equity_points GROUP BY 1, 2""",
 }
 """Continuous aggregate by the view it stands behind; the aggregate itself is ``<view>_cagg``."""
+SOURCES = {"bars_1h": "bars", "trade_ticks_1m": "trade_ticks", "equity_1h": "equity_points"}
+"""The table an aggregate is over."""
 _FRONT = {
     "bars_1h": "late_bucket - INTERVAL '1 microsecond' AS bucket, instrument_id, open_price, high_price, low_price, "
     "close_price, base_volume, tick_count, bars, complete",
@@ -55,19 +57,46 @@ def available(connection: Connection) -> bool:
 
 def upgrade(connection: Connection) -> None:
     """Turn the event tables into hypertables and put continuous aggregates behind the bucketed views."""
-    connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
+    connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb SCHEMA public")
     for family in FAMILIES:
         _hypertable(connection, family)
     for view, query in AGGREGATES.items():
         _aggregate(connection, view, query)
 
 
-def refresh(connection: Connection, schema: str) -> None:
-    """Bring the continuous aggregates up to date: needed after a rebuild, whose rows are all late. Autocommit only."""
-    if not _is_installed(connection):
-        return
+def downgrade(connection: Connection) -> None:
+    """Drop the continuous aggregates and the views before them; hypertables go with their tables."""
     for view in AGGREGATES:
-        connection.execute("CALL refresh_continuous_aggregate(%s, NULL, NULL)", (f"{schema}.{view}_cagg",))
+        statement = sql.SQL("DROP MATERIALIZED VIEW IF EXISTS {} CASCADE")
+        connection.execute(statement.format(sql.Identifier(f"{view}_cagg")))
+
+
+def refresh(connection: Connection, schema: str) -> None:
+    """Materialise every bucket that is over: needed after a rebuild, whose rows are all late. Autocommit only.
+
+    The bucket in progress is left to real-time aggregation: materialised, it would hide the rows still to come.
+    """
+    if not installed(connection):
+        return
+    for view, source in SOURCES.items():
+        statement = sql.SQL("SELECT max(ts_event) FROM {}").format(sql.Identifier(schema, source))
+        row = connection.execute(statement).fetchone()
+        if row is not None and row[0] is not None:
+            connection.execute(
+                "CALL refresh_continuous_aggregate(%s, NULL, %s::timestamptz)", (f"{schema}.{view}_cagg", row[0])
+            )
+
+
+def drop_policies(connection: Connection, schema: str) -> None:
+    """Delete the background jobs of a schema, running ones included, so that it can be dropped in peace."""
+    if installed(connection):
+        connection.execute(
+            "SELECT delete_job(job_id) FROM timescaledb_information.jobs WHERE hypertable_schema = %s"
+            " OR job_id IN (SELECT j.job_id FROM timescaledb_information.jobs j"
+            " JOIN timescaledb_information.continuous_aggregates a"
+            " ON j.hypertable_name = a.materialization_hypertable_name WHERE a.view_schema = %s)",
+            (schema, schema),
+        )
 
 
 def keep_for(connection: Connection, days: int, tables: tuple[str, ...]) -> None:
@@ -78,7 +107,8 @@ def keep_for(connection: Connection, days: int, tables: tuple[str, ...]) -> None
         )
 
 
-def _is_installed(connection: Connection) -> bool:
+def installed(connection: Connection) -> bool:
+    """Tell whether this database has the extension."""
     return connection.execute("SELECT 1 FROM pg_extension WHERE extname = 'timescaledb'").fetchone() is not None
 
 

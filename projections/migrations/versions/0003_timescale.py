@@ -18,4 +18,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Nothing to undo: a hypertable goes with its table, and 0002's downgrade drops the views."""
+    raw = op.get_bind().connection.driver_connection
+    assert raw is not None
+    if timescale.installed(raw):
+        timescale.downgrade(raw)
