@@ -47,11 +47,12 @@ def _digest(connection: Connection, schema: str, name: str) -> TableDigest:
     statement = sql.SQL("COPY (SELECT {} FROM {} ORDER BY {}) TO STDOUT").format(
         columns, sql.Identifier(schema, name), order
     )
-    digest = sha256()
+    digest, rows = sha256(), 0
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
         for block in copy:
             digest.update(block)
-    return TableDigest(cursor.rowcount, digest.hexdigest())
+            rows += bytes(block).count(b"\n")  # COPY's text form escapes the newlines inside values
+    return TableDigest(rows, digest.hexdigest())
 
 
 def differences(one: dict[str, TableDigest], other: dict[str, TableDigest]) -> list[str]:

@@ -10,8 +10,10 @@ import json
 import os
 import subprocess
 import warnings
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 from types import TracebackType
 from typing import Any, Self
 
@@ -20,6 +22,9 @@ from projections.connect import ProjectionError
 DATABASE = "postgres"
 """Database of the demo."""
 _HANDLES = ".handle_pids.json"
+_held: Counter[Path] = Counter()
+"""How often this process holds each directory; the library counts processes only."""
+_holding = Lock()
 
 
 class EmbeddedPostgresError(ProjectionError):
@@ -34,7 +39,9 @@ class EmbeddedPostgres:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory.absolute()
-        self._server = _open(self.directory)
+        with _holding:
+            self._server = _open(self.directory)
+            _held[self.directory] += 1
         self.dsn: str = self._server.get_uri(database=DATABASE)
 
     def __enter__(self) -> Self:
@@ -55,10 +62,14 @@ class EmbeddedPostgres:
         return str(self._server.get_uri(database=database))
 
     def stop(self) -> None:
-        """Let go of the server; it stops when no other process holds it. Its data stays."""
-        with self._server._lock:
-            _forget_dead_holders(self.directory)
-        self._server.cleanup()
+        """Let go of the server; it stops when nobody else holds it, here or in another process. Its data stays."""
+        with _holding:
+            _held[self.directory] -= 1
+            if _held[self.directory] > 0:
+                return
+            with self._server._lock:
+                _forget_dead_holders(self.directory)
+            self._server.cleanup()
 
 
 def _open(directory: Path) -> Any:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -331,19 +336,38 @@ def test_the_migrated_schema_has_the_columns_the_tables_declare(database: str) -
         assert tuple(column for table, column in rows if table == name) == layout.columns
 
 
-def test_an_embedded_server_is_shared_by_directory_and_stops_with_its_last_holder(tmp_path: Path) -> None:
-    import tempfile
-
+def test_an_embedded_server_is_shared_by_directory_and_stops_with_its_last_holder() -> None:
     with tempfile.TemporaryDirectory(prefix="tapeline-pg-") as folder:
         directory = Path(folder) / "data"
         with EmbeddedPostgres(directory) as server:
             pid = server.pid
             assert (directory / "postmaster.pid").read_text().startswith(str(pid))
+            with EmbeddedPostgres(directory) as same:
+                assert same.pid == pid
             with psycopg.connect(server.dsn) as connection:
                 assert connection.execute("SELECT 1").fetchone() == (1,)
         assert not (directory / "postmaster.pid").exists()
         with EmbeddedPostgres(directory) as again:
             assert again.pid != pid
+
+
+def test_a_killed_holder_does_not_keep_an_embedded_server_up() -> None:
+    with tempfile.TemporaryDirectory(prefix="tapeline-pg-") as folder:
+        directory = Path(folder) / "data"
+        hold = (
+            "import sys; from pathlib import Path; from projections.embedded import EmbeddedPostgres;"
+            "EmbeddedPostgres(Path(sys.argv[1])); print('up', flush=True); sys.stdin.read()"
+        )
+        command = [sys.executable, "-c", hold, str(directory)]
+        holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2])
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"up\n"
+        server = EmbeddedPostgres(directory)
+        holder.kill()
+        holder.communicate(timeout=30)
+        assert json.loads((directory / ".handle_pids.json").read_text()) == [holder.pid, os.getpid()]
+        server.stop()
+        assert not (directory / "postmaster.pid").exists()
 
 
 def schemas(dsn: str) -> list[str]:
