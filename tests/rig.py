@@ -139,17 +139,15 @@ def approved(
     margin_leverage: int = 10,
     margin_mode: MarginMode = MarginMode.ISOLATED,
     instrument: InstrumentDefined | None = None,
-    break_even_at_r: str | None = None,
-    trail_distance_pct: str | None = None,
-    trail_from_r: str | None = None,
     strategy: str = "trend",
+    **follow: str | None,
 ) -> PlanApproved:
-    """Return an approved plan; the sizing is only what execution and venue read of it."""
+    """Return an approved plan; the sizing is only what execution and venue read of it.
+
+    ``follow``: ``break_even_at_r``, ``trail_distance_pct``, ``trail_from_r``.
+    """
     instrument = instrument or btc_swap()
     spot = instrument.kind is InstrumentKind.SPOT
-    spec = StopSpec(
-        Price(Decimal(stop)), stop_on, _ratio(break_even_at_r), _percent(trail_distance_pct), _ratio(trail_from_r)
-    )
     return PlanApproved(
         plan_id=plan_id,
         account_id="paper",
@@ -158,17 +156,11 @@ def approved(
         strategy=strategy,
         origin=PlanOrigin.RULES,
         entry=entry or Entry(OrderType.MARKET),
-        stop=spec,
+        stop=_stop_spec(stop, stop_on, **follow),
         targets=tuple(Target(Price(Decimal(price)), Ratio(Decimal(fraction))) for price, fraction in targets),
         ts_valid_until=Micros(valid_until),
         max_holding_s=max_holding_s,
-        sizing=_sizing(
-            Decimal(quantity),
-            instrument,
-            MarginMode.CASH if spot else margin_mode,
-            margin_leverage,
-            QuantityUnit.BASE if spot else QuantityUnit.CONTRACT,
-        ),
+        sizing=_sizing(Decimal(quantity), instrument, MarginMode.CASH if spot else margin_mode, margin_leverage),
         checks=(),
     )
 
@@ -183,6 +175,19 @@ def stop_entry(price: str) -> Entry:
     return Entry(OrderType.STOP, trigger_price=Price(Decimal(price)))
 
 
+def _stop_spec(
+    price: str,
+    watched: TriggerPriceType,
+    *,
+    break_even_at_r: str | None = None,
+    trail_distance_pct: str | None = None,
+    trail_from_r: str | None = None,
+) -> StopSpec:
+    return StopSpec(
+        Price(Decimal(price)), watched, _ratio(break_even_at_r), _percent(trail_distance_pct), _ratio(trail_from_r)
+    )
+
+
 def _ratio(text: str | None) -> Ratio | None:
     return None if text is None else Ratio(Decimal(text))
 
@@ -191,9 +196,7 @@ def _percent(text: str | None) -> Percent | None:
     return None if text is None else Percent(Decimal(text))
 
 
-def _sizing(
-    quantity: Decimal, instrument: InstrumentDefined, mode: MarginMode, leverage: int, unit: QuantityUnit
-) -> Sizing:
+def _sizing(quantity: Decimal, instrument: InstrumentDefined, mode: MarginMode, leverage: int) -> Sizing:
     base = quantity * instrument.contract_value * instrument.contract_multiplier
     nothing = Money(Decimal(0))
     return Sizing(
@@ -203,7 +206,7 @@ def _sizing(
         budget_pct=Percent(Decimal(1)),
         formula_notional=nothing,
         quantity=Quantity(quantity),
-        quantity_unit=unit,
+        quantity_unit=QuantityUnit.BASE if mode is MarginMode.CASH else QuantityUnit.CONTRACT,
         base_quantity=Quantity(base),
         notional=money(base * 80000),
         unit_loss=Price(Decimal(0)),
