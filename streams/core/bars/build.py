@@ -66,6 +66,8 @@ def fold_venue_bar(book: Book, event: VenueBar) -> list[BarClosed]:
         del book.buckets[event.timeframe]
     bar = venue_bar_closed(event, book.quality)
     book.closed[event.timeframe] = event.ts_open
+    if event.timeframe == PRINT_TIMEFRAME and book.prints is not None and book.prints.ts_open <= event.ts_open:
+        book.prints = None
     return [*closed, bar, *_fold_piece(book, bar, None, from_prints=False)]
 
 

@@ -208,13 +208,11 @@ def _direction(before: Series, bar: FloatBar) -> tuple[float, float, float, floa
 
 
 def _average_direction(before: Series, plus: float, minus: float) -> tuple[float, float]:
-    """Return the sum of the first 14 DX and the ADX; a DX of no movement at all is none, so the ADX stays."""
+    """Return the sum of the first 14 DX, and the ADX."""
     dx = _share(abs(minus - plus), minus + plus)
     if before.count < 2 * WILDER:
         dx_sum = before.dx_sum + dx
         return dx_sum, dx_sum / WILDER
-    if plus + minus == 0.0:
-        return before.dx_sum, before.adx
     return before.dx_sum, (before.adx * (WILDER - 1) + dx) / WILDER
 
 

@@ -209,6 +209,15 @@ def test_the_minute_in_which_prints_take_over_is_incomplete() -> None:
     assert names(spec) == ["1m*"]
 
 
+def test_a_minute_that_history_brings_is_not_built_from_prints_as_well() -> None:
+    spec = given(STAGE, watched(), trade("100", "1", 0)).when(venue_bar(0, "1 1 1 1", "2", backfill=True))
+    spec.then(closed(0, "1 1 1 1", "2", backfill=True))
+    spec.when(trade("100", "1", 59)).then()
+    spec.when(trade("100", "1", 60)).then()
+    spec.when(trade("100", "1", 120))
+    assert names(spec) == ["1m"]
+
+
 def test_history_that_lacks_the_last_minute_of_a_longer_bar_closes_it_with_the_next_piece() -> None:
     spec = given(STAGE, *(venue_bar(minute, "1 1 1 1", "2", backfill=True) for minute in range(4)))
     spec.when(venue_bar(5, "1 1 1 1", "2", backfill=True))

@@ -102,6 +102,11 @@ def test_a_steady_climb_has_full_adx_and_only_plus_di() -> None:
     assert "adx_14" not in features(run(climb[:-1]))
 
 
+def test_bars_that_grow_on_both_sides_alike_have_no_direction() -> None:
+    values = features(run([FloatBar(100.0 + n, 100.0 - n, 100.0, 1.0) for n in range(1, 29)]))
+    assert (values["plus_di_14"], values["minus_di_14"], values["adx_14"]) == (0.0, 0.0, 0.0)
+
+
 def test_bollinger_bands_are_two_population_deviations_wide() -> None:
     values = features(run(closes(*[1.0, 3.0] * 10)))
     assert (values["bb_lo"], values["bb_mid"], values["bb_up"]) == (0.0, 2.0, 4.0)

@@ -17,10 +17,10 @@ from streams.core.regime.classify import LABELS, probabilities, quantise, uncert
 from tests.builders import T0, message, settings_changed
 from tests.spec import Spec, given
 
-RANGING = {"adx_14": 10.0, "plus_di_14": 20.0, "minus_di_14": 20.0, "rv_rank": 0.5}
-RISING = {"adx_14": 35.0, "plus_di_14": 30.0, "minus_di_14": 10.0, "rv_rank": 0.5}
-FALLING = {"adx_14": 35.0, "plus_di_14": 10.0, "minus_di_14": 30.0, "rv_rank": 0.5}
-WILD = {"adx_14": 35.0, "plus_di_14": 10.0, "minus_di_14": 30.0, "rv_rank": 1.0}
+RANGING = {"close": 100.0, "adx_14": 10.0, "plus_di_14": 20.0, "minus_di_14": 20.0, "rv_rank": 0.5}
+RISING = {"close": 100.0, "adx_14": 35.0, "plus_di_14": 30.0, "minus_di_14": 10.0, "rv_rank": 0.5}
+FALLING = {"close": 100.0, "adx_14": 35.0, "plus_di_14": 10.0, "minus_di_14": 30.0, "rv_rank": 0.5}
+WILD = {"close": 100.0, "adx_14": 35.0, "plus_di_14": 10.0, "minus_di_14": 30.0, "rv_rank": 1.0}
 
 
 def bar(values: dict[str, float], *, timeframe: str = "15m", instrument_id: str = "BTC-USDT-SWAP") -> Message:
@@ -146,6 +146,34 @@ def test_another_regime_timeframe_starts_afresh_and_the_same_one_does_not() -> N
     assert label(spec.when(bar(RISING))) is Regime.TREND_UP
     spec.when(settings_changed(regime_timeframe="1h"))
     assert label(spec.when(bar(RISING, timeframe="1h"))) is Regime.UNKNOWN
+
+
+def at_close(close: float) -> dict[str, float]:
+    return {**RISING, "close": close}
+
+
+def steady(bars: int) -> list[Message]:
+    """Closes that go up 1 % and back: squared returns all but equal, so their deviation counts as their mean."""
+    return [bar(at_close(100.0 if index % 2 else 101.0)) for index in range(bars)]
+
+
+def test_a_jump_in_volatility_is_unknown_on_its_bar_and_the_eight_after_it() -> None:
+    spec = given(STAGE, message(settings_changed()), *steady(UNKNOWN_BARS))
+    # 4 % is 16 times the usual square: z = 15, the sum 14.5 > 8. The last close was 100.
+    after = labels(spec, *[at_close(104.0)] * 10)
+    assert after == [Regime.UNKNOWN] * 9 + [Regime.TREND_UP]
+    (event,) = spec.of(RegimeClassified)
+    assert (event.previous, event.bars_seen) == (Regime.UNKNOWN, UNKNOWN_BARS + 10)
+
+
+def test_a_smaller_jump_needs_another_one_to_be_a_change_point() -> None:
+    spec = given(STAGE, message(settings_changed()), *steady(UNKNOWN_BARS))
+    # 2.9 % is 8.4 times the usual square: z = 7.4, the sum 6.9; 2 % adds 4.x - 1 - 0.5 more.
+    assert labels(spec, at_close(102.9), at_close(102.9 * 1.02)) == [Regime.TREND_UP, Regime.UNKNOWN]
+
+
+def test_a_flat_market_has_no_change_point() -> None:
+    assert set(labels(warmed(RISING), *[RISING] * 20)) == {Regime.TREND_UP}
 
 
 def test_decide_leaves_the_state_alone() -> None:
