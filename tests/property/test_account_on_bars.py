@@ -20,9 +20,10 @@ from schemas.events.common import MarginMode, PositionSide, QuantityUnit, Side, 
 from schemas.events.market import VenueBar
 from schemas.events.orders import FillBooked
 from schemas.events.risk import TradingStateChanged
+from schemas.values import SECOND
 from streams.core import account, execution, venue
 from streams.core.kernel import Kernel
-from tests.account_events import SPOT, approved, bar
+from tests.account_events import SPOT, approved, bar, mark, trade
 from tests.builders import MINUTE, T0, btc_spot, btc_swap, message, settings_changed
 
 STAGES = (execution.STAGE, venue.STAGE, account.STAGE)
@@ -120,15 +121,15 @@ def test_peak_and_trough_are_those_of_closes_never_of_what_was_sold_or_stopped(m
 @given(markets)
 def test_excursions_stay_inside_the_bars_and_cover_the_result(market: Market) -> None:
     run, _ = play(market)
-    for trade in run.closed:
-        seen, sign = trade.excursion_last, 1 if trade.position_side is PositionSide.LONG else -1
+    for record in run.closed:
+        seen, sign = record.excursion_last, 1 if record.position_side is PositionSide.LONG else -1
         assert seen is not None
-        gained = sign * (trade.avg_exit_price - trade.avg_entry_price)
-        slack = trade.avg_exit_price / 1000
+        gained = sign * (record.avg_exit_price - record.avg_entry_price)
+        slack = record.avg_exit_price / 1000
         assert -seen.mae - slack <= gained <= seen.mfe + slack
         assert seen.mae <= 12 * 2400
-        assert trade.shortfall is not None
-        assert trade.shortfall.opportunity == 0
+        assert record.shortfall is not None
+        assert record.shortfall.opportunity == 0
 
 
 @settings(max_examples=60, deadline=None)
@@ -150,6 +151,36 @@ def test_spot_trades_close_but_for_dust(market: Market, satoshis: int) -> None:
         run.take(bar(row, closes=T0 + index * MINUTE, instrument_id=SPOT), T0 + index * MINUTE)
     desk = run.kernel.states[-1].desks[SPOT]
     assert 0 <= desk.dust < Decimal("0.00001")
-    for trade in run.closed:
+    for record in run.closed:
         assert desk.position is None
-        assert trade.net_pnl == run.told[-1].cash + desk.dust_cost - 10000
+        assert record.net_pnl == run.told[-1].cash + desk.dust_cost - 10000
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from(PositionSide), st.lists(st.integers(-12, 12), min_size=3, max_size=40), st.booleans())
+def test_on_ticks_every_print_is_counted_as_it_comes(side: PositionSide, steps: list[int], marks: bool) -> None:
+    """Valued at last, or at the mark where one comes with every print; each told equity is what there was then.
+
+    A print is the market at that moment, so it counts for what is held when it comes, also if it fills a target.
+    """
+    run = Run()
+    sign = 1 if side is PositionSide.LONG else -1
+    for setup in (settings_changed(), btc_swap(), trade("80000")):
+        run.take(setup, T0)
+    run.cash = Decimal(10000)
+    run.take(TradingStateChanged("paper", TradingState.ACTIVE, TradingState.HALTED, (), "test"), T0)
+    goal = str(80000 + sign * 500)
+    run.take(approved("10", side=side, stop=str(80000 - sign * 400), targets=(goal,)), T0)
+    price, seen = 80000, [Decimal(10000)]
+    for index, step in enumerate(steps, start=1):
+        price += 20 * step
+        seen.append(run.cash + run.quantity * price)
+        run.take(trade(str(price)), T0 + index * SECOND)
+        seen.append(run.cash + run.quantity * price)
+        if marks:
+            run.take(mark(str(price + 3)), T0 + index * SECOND)
+            seen.append(run.cash + run.quantity * (price + 3))
+    assert run.told[-1].equity == seen[-1]
+    assert run.told[-1].peak_equity == max(event.equity for event in run.told)
+    if not marks:
+        assert {event.equity for event in run.told} <= set(seen)

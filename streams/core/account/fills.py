@@ -47,6 +47,7 @@ def settle(state: AccountState, fill: FillBooked, now: int) -> Settled | None:
         desk,
         position=held,
         track=_opened_track(desk.view, held, order, now) if booking.opening and _is_new(desk, booking) else track,
+        waiting=False,
         dust=desk.dust + (ZERO if closed is None else closed.base_quantity),
         dust_cost=desk.dust_cost + (ZERO if closed is None else closed.cost),
     )

@@ -58,7 +58,7 @@ def leaves_in_bar(desk: Desk, bar: Bar | None, now: int, *, own_order: str = "")
     """Say whether an exit other than ``own_order`` must have filled in the bar that closed now.
 
     Its fills are still on their way in this step; valuing the position at the bar's close would count money that was
-    never there, or a loss the stop has cut. Equity waits for the fill.
+    never there, or a loss the stop has cut. Equity waits for the fill, but never longer than this bar.
     """
     position = desk.position
     if bar is None or bar.ts != now or position is None:

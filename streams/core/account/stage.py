@@ -216,7 +216,7 @@ def _decide_bar(state: AccountState, event: VenueBar, message: Message) -> Event
         return NOTHING
     view = replace(desk.view)
     bar = take_bar(view, event, message.envelope.ts_event)
-    if bar is None or leaves_in_bar(desk, bar, message.now):
+    if bar is None or (leaves_in_bar(desk, bar, message.now) and not desk.waiting):
         return NOTHING
     return _revalued(state, desk, view, message.now)
 
@@ -225,6 +225,7 @@ def _evolve_bar(state: AccountState, event: VenueBar, message: Message) -> Accou
     desk = _desk(state, event.instrument_id)
     bar = take_bar(desk.view, event, message.envelope.ts_event)
     if bar is not None and desk.position is not None:
+        desk.waiting = leaves_in_bar(desk, bar, message.now)
         see_bar(desk.track, bar, desk.position.sign)
     return state
 

@@ -177,7 +177,7 @@ class Desk:
     """Everything the account knows of one instrument. ``dust``: spot remainders below the minimum, and their cost.
 
     ``proposal``: plan id of the newest proposal and the mid when its input was taken. ``funded_until``: the newest
-    funding settlement booked, so that each counts once.
+    funding settlement booked, so that each counts once. ``waiting``: the last bar's equity waits for an exit's fill.
     """
 
     view: View = field(default_factory=View)
@@ -189,6 +189,7 @@ class Desk:
     dust: Decimal = ZERO
     dust_cost: Decimal = ZERO
     funded_until: int = 0
+    waiting: bool = False
 
 
 @dataclass(slots=True)

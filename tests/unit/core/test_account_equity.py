@@ -174,6 +174,12 @@ def test_a_bar_that_touches_the_stop_exactly_waits_for_its_fill() -> None:
     assert equity(on_bars().when(bar("80000/80100/79200.1/79900", closes=T0))).unrealized_pnl == -10
 
 
+def test_equity_waits_one_bar_for_a_fill_and_no_longer() -> None:
+    spec = on_bars().when(bar("80000/80100/70000/70500", closes=T0)).then()
+    told = equity(spec.when(bar("70500/70600/70000/70400", closes=T0 + MINUTE), ts=T0 + MINUTE))
+    assert told.unrealized_pnl == -960
+
+
 def test_a_target_that_filled_in_part_does_not_wait_for_itself() -> None:
     spec = on_bars("81000").when(bar("80000/85000/79900/84000", closes=T0)).then()
     spec.when(sell("4", "81000", fee_rate=FREE, purpose=OrderPurpose.TARGET, order="target0"))
