@@ -16,7 +16,10 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from schemas.envelope import Event, Message
+from schemas.events.account import PositionChanged
 from schemas.events.common import ExitReason, Liquidity, OrderPurpose, PositionSide, Side, TradingState
+from schemas.events.control import TransferCash
+from schemas.events.market import FundingSettled
 from schemas.events.orders import (
     FillBooked,
     ProtectionMissing,
@@ -27,7 +30,8 @@ from schemas.events.orders import (
 )
 from schemas.events.risk import ReductionApproved, TradingStateChanged
 from schemas.ids import derive_id
-from schemas.values import Price, Quantity
+from schemas.values import Micros, Money, Price, Quantity, Rate
+from streams.core.account import STAGE as ACCOUNT
 from streams.core.execution import STAGE as EXECUTION
 from streams.core.execution.orders import LIVE
 from streams.core.stage import Stage
@@ -36,7 +40,7 @@ from tests.builders import message
 from tests.rig import Rig, approved, limit, stop_entry
 
 BTC = "BTC-USDT-SWAP"
-ADAPTERS = {stage.name: TypeAdapter(stage.state_type) for stage in (EXECUTION, VENUE)}
+ADAPTERS = {stage.name: TypeAdapter(stage.state_type) for stage in (EXECUTION, VENUE, ACCOUNT)}
 
 
 def pure(stage: Stage[Any]) -> Stage[Any]:
@@ -56,7 +60,7 @@ class Market:
     """A rig, a price that walks, and the invariants."""
 
     def __init__(self, latency_us: int = 0) -> None:
-        self.rig = Rig(stages=(pure(EXECUTION), pure(VENUE)), participation_pct=10, latency_us=latency_us)
+        self.rig = Rig(stages=(pure(EXECUTION), pure(VENUE), ACCOUNT), participation_pct=10, latency_us=latency_us)
         self.price = 80000
         self.held = Decimal(0)
         self.plans = 0
@@ -73,6 +77,7 @@ class Market:
         signed = sum((trade.open_quantity * trade.sign for trade in trades), Decimal(0))
         assert signed == venue.position.quantity == self.held
         assert all(trade.open_quantity >= 0 for trade in trades), "a trade flipped"
+        self._check_money(venue)
         self._check_stops(venue, execution)
         self._check_terminal(execution)
 
@@ -81,6 +86,13 @@ class Market:
         for stage, state in zip(self.rig.kernel.stages, self.rig.kernel.states, strict=True):
             adapter = ADAPTERS[stage.name]
             assert adapter.validate_json(adapter.dump_json(state)) == state
+
+    def _check_money(self, venue: Any) -> None:
+        """Venue and account keep their books apart and must agree on every cent."""
+        assert self.rig.state("venue").cash == self.rig.state("account").cash
+        for position in self.rig.now(PositionChanged)[-1:]:
+            held = venue.position
+            assert (position.quantity, position.cost, position.margin) == (held.quantity, held.cost, held.margin)
 
     def _check_stops(self, venue: Any, execution: Any) -> None:
         assert not self.rig.now(ProtectionMissing)
@@ -126,6 +138,7 @@ class Market:
                 quantity=str(quantity),
                 valid_until=self.rig.ts + 300_000_000,
                 max_holding_s=600,
+                margin_leverage=100,
                 break_even_at_r="1" if follow == 1 else None,
                 trail_distance_pct="0.3" if follow == 2 else None,
             )
@@ -134,7 +147,16 @@ class Market:
     def bar(self, move: int, up: int, down: int, volume: int) -> None:
         opens, self.price = self.price, self.price + move
         high, low = max(opens, self.price) + up, min(opens, self.price) - down
-        self.rig.bar(f"{opens}/{high}/{low}/{self.price}", volume=str(volume))
+        self.rig.bar(f"{opens}/{high}/{low}/{self.price}", volume=str(Decimal(volume) / 10))
+
+    def gap(self, move: int) -> None:
+        self.price += move * 10
+
+    def transfer(self, amount: int) -> None:
+        self.rig.feed(TransferCash("paper", Money(Decimal(amount))))
+
+    def settle_funding(self, rate: int) -> None:
+        self.rig.feed(FundingSettled(BTC, Rate(Decimal(rate) / 100000), Micros(self.rig.ts)))
 
     def trade(self, move: int, size: int, seconds: int) -> None:
         self.price += move
@@ -178,6 +200,9 @@ ACTIONS: st.SearchStrategy[tuple[Callable[..., None], tuple[Any, ...]]] = st.one
     st.tuples(st.just(Market.trade), st.tuples(_small, st.integers(1, 5), st.integers(1, 20))),
     st.tuples(st.just(Market.quote), st.tuples(_small)),
     st.tuples(st.just(Market.mark), st.tuples(_small)),
+    st.tuples(st.just(Market.gap), st.tuples(_small)),
+    st.tuples(st.just(Market.transfer), st.tuples(_small)),
+    st.tuples(st.just(Market.settle_funding), st.tuples(_small)),
     st.tuples(st.just(Market.repeat), st.tuples(st.integers(0, 50))),
     st.tuples(st.just(Market.reduce), st.just(())),
     st.tuples(st.just(Market.restrict), st.tuples(st.sampled_from(list(TradingState)))),

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from schemas.envelope import Event, Message
+from schemas.events.account import CashFlowed
 from schemas.events.common import TriggerPriceType
 from schemas.events.control import SettingsChanged, TimerFired
 from schemas.events.market import (
@@ -108,7 +109,7 @@ def _decide_mark(state: VenueState, message: Message, event: MarkPrice) -> Seque
 
 def _decide_funding(state: VenueState, message: Message, event: FundingSettled) -> Sequence[Event]:
     book = state.books.get(event.instrument_id)
-    if book is None or not book.position.quantity or book.is_spot:
+    if book is None or not book.position.quantity or book.is_spot or event.ts_funding <= book.ts_funding:
         return ()
     draft = Draft(state, event.instrument_id, message)
     margin.settle_funding(draft, event.ts_funding, event.funding_rate)
@@ -146,6 +147,10 @@ def _fold_settings(state: VenueState, message: Message, event: SettingsChanged) 
 
 def _fold_instrument(state: VenueState, message: Message, event: InstrumentDefined) -> None:
     fold.instrument(state, event)
+
+
+def _fold_cash(state: VenueState, message: Message, event: CashFlowed) -> None:
+    fold.cash_flowed(state, event)
 
 
 def _fold_feed(state: VenueState, message: Message, event: FeedStatus) -> None:
@@ -221,6 +226,7 @@ _FOLD: dict[type[Event], Callable[[VenueState, Message, Any], None]] = {
     SettingsChanged: _fold_settings,
     InstrumentDefined: _fold_instrument,
     FeedStatus: _fold_feed,
+    CashFlowed: _fold_cash,
     OrderIntended: _fold_order,
     AmendIntended: _fold_nothing,
     CancelIntended: _fold_nothing,

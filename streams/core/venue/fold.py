@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from schemas.envelope import Event
+from schemas.events.account import CashFlowed, FlowKind
 from schemas.events.common import MarginMode, OrderPurpose, OrderType, Side, TriggerPriceType
 from schemas.events.control import SettingsChanged
 from schemas.events.market import Channel, FeedStatus, InstrumentDefined, InstrumentKind
@@ -51,6 +52,12 @@ def instrument(state: VenueState, event: InstrumentDefined) -> None:
         state.books[event.instrument_id] = Book(event)
     else:
         book.instrument = event
+
+
+def cash_flowed(state: VenueState, event: CashFlowed) -> None:
+    """Take a deposit or withdrawal that the account accepted; the initial cash came from the venue itself."""
+    if event.kind is not FlowKind.INITIAL:
+        state.cash += event.amount
 
 
 def feed_status(state: VenueState, event: FeedStatus) -> None:
@@ -133,7 +140,9 @@ def _amended(state: VenueState, event: VenueAmended) -> None:
 
 def _funding(state: VenueState, event: VenueFunding) -> None:
     state.cash += event.payment
-    position = state.books[event.instrument_id].position
+    book = state.books[event.instrument_id]
+    book.ts_funding = event.ts_funding
+    position = book.position
     if position.margin_mode is MarginMode.ISOLATED:
         position.margin += event.payment
 

@@ -108,7 +108,8 @@ class Book:
 
     ts_tick: time of the last trade or quote, -1: none; a bar that covers it fills nothing, the ticks already did.
     bar_us: the shortest bar interval seen; longer bars repeat what it said. mark_*: the mark since the last bar closed.
-    boundary_mark: the last mark of an earlier hour, for a funding settlement that is reported late.
+    boundary_mark: the last mark of an earlier hour, for a funding settlement that is reported late. ts_funding: of
+    the last settlement paid.
     """
 
     instrument: InstrumentDefined
@@ -132,6 +133,7 @@ class Book:
     mark_high: Decimal | None = None
     mark_low: Decimal | None = None
     liquidations: int = 0
+    ts_funding: int = -1
 
     @property
     def idle(self) -> bool:
