@@ -1,7 +1,7 @@
 """A broker that misbehaves on purpose, and the checker that judges what is left on its log.
 
-``BrokerLog`` behaves like a broker: an append always lands, at whatever offset is next, and outputs are published one by
-one. A ``Faults`` plan says what happens at each of those operations: nothing, the process dies before or after it, its
+``BrokerLog`` behaves like a broker: an append always lands, at whatever offset is next, and outputs are published one
+by one. A ``Faults`` plan says what happens at each of those operations: nothing, the process dies before or after it, its
 ack is lost, it is repeated, or its owner is paused while somebody else takes over.
 """
 
@@ -11,11 +11,14 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 from schemas.codec import decode
 from schemas.topics import INPUTS, JOURNAL, OUTPUTS
 from streams.core.kernel import Kernel
-from streams.journal import FailStop, JournalState, TraderStopped, read_journal
+from streams.core.stage import Stage
+from streams.journal import CountedCommit, FailStop, JournalState, TraderStopped, read_journal
+from streams.log import create_log
 from streams.log.base import Append, LogError, NewRecord, StoredRecord
 from streams.log.memory import MemoryLog
 from streams.reader import Accepted, SeqReader
@@ -161,14 +164,22 @@ def run_to_end(log: BrokerLog, make: TraderFactory) -> None:
 def scenario(
     make: TraderFactory,
     *,
-    ticks: Sequence[int],
-    timers: int,
+    ticks: Sequence[int] = (),
+    timers: int = 0,
+    inputs: Sequence[NewRecord] = (),
     lives: Sequence[tuple[Sequence[Fault], Sequence[tuple[str, int]]]],
     takeover: Sequence[tuple[str, int]],
 ) -> BrokerLog:
-    """Run one life after another under its faults, then an undisturbed one to the end; return the log."""
+    """Run one life after another under its faults, then an undisturbed one to the end; return the log.
+
+    The inputs are toy ticks and timers, or, if given, ``inputs`` as they are.
+    """
     log = BrokerLog()
-    fill(log, ticks, timers)
+    if inputs:
+        create_log(log)
+        MemoryLog.append(log, inputs)
+    else:
+        fill(log, ticks, timers)
     for number, (faults, batches) in enumerate(lives):
         log.faults = Faults(list(faults), lambda: run_once(log, make, "other", takeover))
         run_once(log, make, f"w{number}", batches)
@@ -188,7 +199,9 @@ def ship_reader(log: BrokerLog, topic: str) -> list[Accepted]:
     return accepted
 
 
-def violations(log: BrokerLog, read: Reader = ship_reader) -> list[str]:
+def violations(
+    log: BrokerLog, read: Reader = ship_reader, stages: Callable[[], Sequence[Stage[Any]]] = lambda: STAGES
+) -> list[str]:
     """Judge a finished log by the invariants of the write path; empty: it holds.
 
     I1 what a reader accepts is the result of one interleaving of the inputs, without duplicates; I2 every input counts
@@ -199,8 +212,24 @@ def violations(log: BrokerLog, read: Reader = ship_reader) -> list[str]:
         commits = list(read_journal(log, 0, JournalState(), log.end_offset(JOURNAL, 0)))
     except TraderStopped as error:
         return [f"journal: {error}"]
+    counts, expected = _implied(log, commits, stages())
+    for topic in INPUTS:
+        if counts[topic] != log.end_offset(topic, 0):
+            problems.append(f"I2: {counts[topic]} of {log.end_offset(topic, 0)} {topic} count")
+    for topic in OUTPUTS:
+        problems += _judge_readers(topic, [accepted.record.value for accepted in read(log, topic)], expected[topic])
+    report = verify(log, 0, stages())
+    if report.difference:
+        problems.append(f"I4: {report.difference.detail}")
+    return problems
+
+
+def _implied(
+    log: BrokerLog, commits: Sequence[CountedCommit], stages: Sequence[Stage[Any]]
+) -> tuple[Counter[str], dict[str, list[bytes]]]:
+    """Return the inputs the journal covers, by topic, and the outputs they imply."""
     counts: Counter[str] = Counter()
-    kernel, place = Kernel(STAGES, code_version="1"), dict.fromkeys(INPUTS, 0)
+    kernel, place = Kernel(stages, code_version="1"), dict.fromkeys(INPUTS, 0)
     expected: dict[str, list[bytes]] = {topic: [] for topic in OUTPUTS}
     for counted in commits:
         for run in counted.commit.runs:
@@ -209,17 +238,14 @@ def violations(log: BrokerLog, read: Reader = ship_reader) -> list[str]:
                 for output in kernel.step(run.topic, record.value):
                     expected[output.topic].append(output.value)
             place[run.topic] += run.count
-    for topic in INPUTS:
-        if counts[topic] != log.end_offset(topic, 0):
-            problems.append(f"I2: {counts[topic]} of {log.end_offset(topic, 0)} {topic} count")
-    for topic in OUTPUTS:
-        seen = [accepted.record.value for accepted in read(log, topic)]
-        if seen != expected[topic]:
-            problems.append(f"I1: readers of {topic} accept {len(seen)} records, not the {len(expected[topic])} implied")
-        ids = [decode(value)[0].event_id for value in seen]
-        if len(ids) != len(set(ids)):
-            problems.append(f"I1: {topic} gives an event id twice")
-    report = verify(log, 0, STAGES)
-    if report.difference:
-        problems.append(f"I4: {report.difference.detail}")
+    return counts, expected
+
+
+def _judge_readers(topic: str, seen: list[bytes], expected: list[bytes]) -> list[str]:
+    problems = []
+    if seen != expected:
+        problems.append(f"I1: readers of {topic} accept {len(seen)} records, not the {len(expected)} implied")
+    ids = [decode(value)[0].event_id for value in seen]
+    if len(ids) != len(set(ids)):
+        problems.append(f"I1: {topic} gives an event id twice")
     return problems
