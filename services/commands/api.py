@@ -23,7 +23,7 @@ def api(
 ) -> None:
     """Serve the read side and the control side over HTTP until stopped; documentation at /docs."""
     more = {"TAPELINE_API_HOST": host, "TAPELINE_API_PORT": None if port is None else str(port)}
-    settings = load(context, log=log, db=db, more=more)
+    settings = load(context, log=log, db=db, more=more, service=True)
     from services.api import serve
 
     serve(settings)

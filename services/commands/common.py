@@ -50,10 +50,12 @@ def load(
     log: str | None = None,
     db: str | None = None,
     more: Mapping[str, str | None] | None = None,
+    service: bool = False,
 ) -> Settings:
     """Return the settings in force, given options over the environment, and start the redacted logs.
 
-    ``more``: further options by variable name; None: not given. Raises SettingsError.
+    ``more``: further options by variable name; None: not given. ``service``: a process that runs on logs at the level
+    set; a command that answers and ends logs warnings only, unless ``--debug``. Raises SettingsError.
     """
     from services.settings import load_settings
 
@@ -63,7 +65,8 @@ def load(
     settings = load_settings(env_file=options.env_file, overrides=overrides)
     from services.logs import configure_logs
 
-    configure_logs(level=settings.service.log_level, secrets=settings.secrets())
+    quiet = not service and not options.debug and settings.service.log_level in ("DEBUG", "INFO")
+    configure_logs(level="WARNING" if quiet else settings.service.log_level, secrets=settings.secrets())
     return settings
 
 

@@ -22,7 +22,7 @@ def projector(
     as_json: JsonOption = False,
 ) -> None:
     """Project every topic into PostgreSQL, rows and log position in one transaction, until stopped."""
-    settings = load(context, log=log, db=db)
+    settings = load(context, log=log, db=db, service=True)
     from projections.migrate import migrate
     from projections.writer import Projector
     from services.projection import LogSource

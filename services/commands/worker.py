@@ -27,7 +27,7 @@ def worker(
     until_idle: Annotated[bool, typer.Option("--until-idle", help="Stop once every input has been taken.")] = False,
 ) -> None:
     """Run the trader's Faust worker until stopped. Exit 75: start it again, recovery decides what holds."""
-    settings = load(context, log=log)
+    settings = load(context, log=log, service=True)
     from streams.app import run_worker
     from streams.pipeline import stages
 
