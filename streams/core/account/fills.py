@@ -87,17 +87,10 @@ def position_changed(account_id: str, instrument_id: str, position: Position, *,
 def _closing_events(
     state: AccountState, desk: Desk, fill: FillBooked, closed: Position, track: Track, now: int
 ) -> Sequence[Event]:
+    plan = desk.plans.get(closed.plan_id)
     return (
         position_changed(fill.account_id, fill.instrument_id, closed, flat=True),
-        close_trade(
-            closed,
-            desk.plans.get(closed.plan_id),
-            track,
-            account_id=fill.account_id,
-            instrument_id=fill.instrument_id,
-            buffer_pct=state.slippage_buffer_pct,
-            now=now,
-        ),
+        close_trade(closed, plan, track, fill, buffer_pct=state.slippage_buffer_pct, now=now),
     )
 
 

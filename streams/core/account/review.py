@@ -6,50 +6,51 @@ Source: domain definitions, section 7.
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import partial
+from typing import NamedTuple
 
 from schemas.events.account import BreachCause, Excursion, Shortfall, TradeClosed
-from schemas.events.common import ExitReason
+from schemas.events.common import ExitReason, PlanOrigin
+from schemas.events.orders import FillBooked
 from schemas.values import SECOND, Micros, Money, Price, Quantity, Ratio, money, price, ratio
 from streams.core.account.excursion import excursion
 from streams.core.account.shortfall import Amounts, amounts_at, shortfall
 from streams.core.account.state import Plan, Position, Track
 
 
-def close_trade(
-    trade: Position,
-    plan: Plan | None,
-    track: Track,
-    *,
-    account_id: str,
-    instrument_id: str,
-    buffer_pct: Decimal,
-    now: int,
-) -> TradeClosed:
-    """Return the record of a finished trade. ``buffer_pct``: slippage buffer of the verdict's worst case.
+class Judgement(NamedTuple):
+    """What the verdict and the market make of a trade: the fields of ``TradeClosed`` that are not bookkeeping."""
 
-    A plan of the other side says nothing about this trade (it closed a position and went on past flat).
-    """
-    plan = plan if plan is not None and plan.side is trade.side else None
+    strategy: str = ""
+    origin: PlanOrigin | None = None
+    first_stop_price: Price | None = None
+    initial_risk: Money | None = None
+    r_multiple: Ratio | None = None
+    budget_multiple: Ratio | None = None
+    breach: BreachCause | None = None
+    shortfall: Shortfall | None = None
+
+
+def close_trade(
+    trade: Position, plan: Plan | None, track: Track, last_fill: FillBooked, *, buffer_pct: Decimal, now: int
+) -> TradeClosed:
+    """Return the record of a finished trade. ``buffer_pct``: slippage buffer of the verdict's worst case."""
     avg_entry = price(trade.entry_value / trade.entered_base)
     avg_exit = price(trade.exit_value / trade.exited_base)
-    stop = None if plan is None else plan.first_stop
-    risk = None if stop is None else money(trade.entered_base * abs(avg_entry - stop))
-    budget = None if plan is None else _budget_multiple(trade, plan)
-    on_last = excursion(track.low, track.high, sign=trade.sign, avg_entry=avg_entry, first_stop=stop)
+    judged = judge(trade, plan, avg_entry=avg_entry, buffer_pct=buffer_pct)
+    seen = partial(excursion, sign=trade.sign, avg_entry=avg_entry, first_stop=judged.first_stop_price)
+    on_last = seen(track.low, track.high)
     return TradeClosed(
         trade_id=trade.trade_id,
         plan_id=trade.plan_id,
-        account_id=account_id,
-        instrument_id=instrument_id,
+        account_id=last_fill.account_id,
+        instrument_id=last_fill.instrument_id,
         position_side=trade.side,
-        strategy="" if plan is None else plan.strategy,
-        origin=None if plan is None else plan.origin,
         ts_opened=Micros(trade.ts_opened),
         ts_closed=Micros(now),
         entered_quantity=Quantity(trade.entered_quantity),
         avg_entry_price=avg_entry,
         avg_exit_price=avg_exit,
-        first_stop_price=None if stop is None else Price(stop),
         exit_reason=trade.exit_reason or ExitReason.OPERATOR,
         gross_pnl=Money(trade.realized),
         fees=Money(trade.fees),
@@ -57,17 +58,31 @@ def close_trade(
         liquidation_penalty=Money(trade.penalty),
         net_pnl=Money(trade.net),
         slippage=money(trade.slippage),
+        excursion_last=on_last,
+        excursion_mark=seen(track.mark_low, track.mark_high),
+        exit_efficiency=_efficiency(trade.sign * (avg_exit - avg_entry), on_last),
+        holding_s=(now - trade.ts_opened) // SECOND,
+        **judged._asdict(),
+    )
+
+
+def judge(trade: Position, plan: Plan | None, *, avg_entry: Decimal, buffer_pct: Decimal) -> Judgement:
+    """Measure a trade against its verdict; nothing to say without one.
+
+    A plan of the other side says nothing about this trade (it closed a position and went on past flat).
+    """
+    if plan is None or plan.side is not trade.side:
+        return Judgement()
+    risk = money(trade.entered_base * abs(avg_entry - plan.first_stop))
+    return Judgement(
+        strategy=plan.strategy,
+        origin=plan.origin,
+        first_stop_price=Price(plan.first_stop),
         initial_risk=risk,
         r_multiple=ratio(trade.net / risk) if risk else None,
-        budget_multiple=budget,
-        breach=None if plan is None else _breach(trade, plan, buffer_pct),
-        excursion_last=on_last,
-        excursion_mark=excursion(
-            track.mark_low, track.mark_high, sign=trade.sign, avg_entry=avg_entry, first_stop=stop
-        ),
-        exit_efficiency=_efficiency(trade.sign * (avg_exit - avg_entry), on_last),
-        shortfall=None if plan is None else _shortfall(trade, plan),
-        holding_s=(now - trade.ts_opened) // SECOND,
+        budget_multiple=_budget_multiple(trade, plan),
+        breach=_breach(trade, plan, buffer_pct),
+        shortfall=_shortfall(trade, plan),
     )
 
 
