@@ -1,8 +1,8 @@
 """A broker that misbehaves on purpose, and the checker that judges what is left on its log.
 
-``BrokerLog`` behaves like a broker: an append always lands, at whatever offset is next, and outputs are published one
-by one. A ``Faults`` plan says what happens at each of those operations: nothing, the process dies before or after it, its
-ack is lost, it is repeated, or its owner is paused while somebody else takes over.
+``BrokerLog`` behaves like a broker: an append always lands, at whatever offset is next, and outputs are published
+one by one. A ``Faults`` plan says what happens at each of those operations: nothing, the process dies before or after
+it, its ack is lost, it is repeated, or its owner is paused while somebody else takes over.
 """
 
 from __future__ import annotations
