@@ -22,8 +22,7 @@ from services.query.database import DatabaseUnavailable, ReadDatabase
 from services.query.health import health_router
 from services.query.reads import reads_router
 from services.settings import Settings
-from services.stores import open_database
-from streams.log import open_log
+from services.stores import open_database, open_existing_log
 from streams.log.base import EventLog, LogError
 from streams.pipeline import CODE_VERSION
 
@@ -49,7 +48,7 @@ def serve(settings: Settings) -> None:
     """Run the API until it is told to stop. Raises LogError or ProjectionError when log or database do not open."""
     service = settings.service
     password = service.db_read_password.get_secret_value() if service.db_read_password else None
-    log = open_log(service.log)
+    log = open_existing_log(service.log)
     try:
         with open_database(service.db.get_secret_value()) as dsn:
             database = ReadDatabase(dsn, password=password)

@@ -1,4 +1,4 @@
-"""Open the database of the projections by its URL."""
+"""Open what the services stand on by its URL: the database of the projections, a log that is there."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from projections.embedded import EmbeddedPostgres
+from streams.log import open_log
+from streams.log.base import EventLog
 
 EMBEDDED = "embedded:"
 
@@ -22,3 +24,9 @@ def open_database(url: str) -> Iterator[str]:
             yield server.dsn
     else:
         yield url.replace("postgresql+psycopg://", "postgresql://", 1)
+
+
+def open_existing_log(url: str) -> EventLog:
+    """Return a log that can be appended to; one that is not there is not created. Raises LogError."""
+    open_log(url, read_only=True).close()
+    return open_log(url)

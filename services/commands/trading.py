@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -145,9 +146,9 @@ def _known(desk: CommandDesk, instrument_id: str) -> str:
 def _ask(context: typer.Context, log: str | None, command: Any, wait: float, as_json: bool) -> None:
     settings = load(context, log=log)
     service, trading = settings.service, settings.trading
-    with open_log(service.log):
-        pass  # refuses a log that is not there, rather than create one
-    with open_log(service.log, read_only=False) as opened:
+    from services.stores import open_existing_log
+
+    with closing(open_existing_log(service.log)) as opened:
         desk = CommandDesk(
             opened, shard=service.shard, account_id=trading.account_id, instruments=trading.instruments_allowed
         )
