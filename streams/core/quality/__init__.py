@@ -1,8 +1,8 @@
 """Quality: decides which ticks later stages may act on, and how far each instrument's data can be trusted.
 
 Emits TickQuarantined (keeps its tick from later stages), GapOpened, GapClosed and QualityChanged. The rules are in
-``checks`` (one tick) and ``rules`` (one instrument). Time is compared with the lanes once per second of event time.
-Leaves out: what a bad quality does to a plan; that is the planner's and the risk stage's decision.
+``checks`` (one tick), ``gaps`` and ``rules`` (one instrument). Time is compared with the lanes once per second of event
+time. Leaves out: what a bad quality does to a plan; that is the planner's and the risk stage's decision.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from schemas.events.market import (
     VenueBar,
 )
 from schemas.values import SECOND
-from streams.core.quality import rules
+from streams.core.quality import folding, gaps, rules
 from streams.core.quality.checks import CHANNELS, JUDGES, Verdict
 from streams.core.quality.state import QualityState, Slot
 from streams.core.stage import Stage
@@ -43,7 +43,7 @@ def decide(state: QualityState, message: Message) -> Sequence[Event]:
         return _decide_status(state, message)
     slot = state.slots.get(event.instrument_id, _UNKNOWN)  # type: ignore[attr-defined]
     verdict = judge(slot, event, message.envelope.ts_event)
-    if verdict is None and slot.calm and (kind is not VenueBar or rules.follows(slot, event)):  # type: ignore[arg-type]
+    if verdict is None and slot.calm and (kind is not VenueBar or gaps.follows(slot, event)):  # type: ignore[arg-type]
         now = message.now
         if now < state.next_check_us:
             return ()
@@ -63,10 +63,10 @@ def evolve(state: QualityState, message: Message) -> QualityState:
         slot.quality, slot.reasons = event.quality, event.reasons
         slot.calm = event.quality is Quality.GOOD
     elif isinstance(event, GapOpened | GapClosed):
-        rules.apply_gap(state.slots[event.instrument_id], event, now)
+        folding.apply_gap(state.slots[event.instrument_id], event, now)
     elif isinstance(event, InstrumentDefined | FeedStatus):
         slot = state.slots.setdefault(event.instrument_id, Slot())
-        rules.apply(slot, event, None, ts=message.envelope.ts_event, now=now)
+        folding.apply(slot, event, None, ts=message.envelope.ts_event, now=now)
     if now >= state.next_check_us and not isinstance(event, TickQuarantined):
         state.next_check_us = now - now % SECOND + SECOND
     return state
@@ -80,14 +80,14 @@ def _evolve_tick(state: QualityState, message: Message) -> None:
     kind = type(event)
     verdict = JUDGES[kind](slot, event, ts)
     if verdict is not None:
-        rules.refuse(slot, event, verdict, message.now)
+        folding.refuse(slot, event, verdict, message.now)
         return
     if slot.calm:
-        rules.ACCEPT[kind](slot, event, ts)
+        folding.ACCEPT[kind](slot, event, ts)
     else:
-        rules.accept(slot, event, ts)
+        folding.accept(slot, event, ts)
     if kind is Trade:
-        rules.remember_trade(slot, event.trade_id)  # type: ignore[attr-defined]
+        folding.remember_trade(slot, event.trade_id)  # type: ignore[attr-defined]
 
 
 def _decide_tick(state: QualityState, message: Message, slot: Slot, verdict: Verdict) -> Sequence[Event]:
@@ -116,10 +116,10 @@ def _after(slot: Slot, message: Message, verdict: Verdict) -> list[Event]:
     event, ts, now = message.event, message.envelope.ts_event, message.now
     instrument_id: str = event.instrument_id  # type: ignore[attr-defined]
     trial = slot.trial()
-    found = rules.gaps(slot, event, verdict, ts)
-    rules.apply(trial, event, verdict, ts=ts, now=now)
+    found = gaps.gaps(slot, event, verdict, ts)
+    folding.apply(trial, event, verdict, ts=ts, now=now)
     for gap in found:
-        rules.apply_gap(trial, gap, now)
+        folding.apply_gap(trial, gap, now)
     return [*found, *_overdue(instrument_id, trial, now)]
 
 
@@ -136,11 +136,11 @@ def _decide_clock(state: QualityState, now: int, *, skip: str) -> list[Event]:
 
 def _overdue(instrument_id: str, slot: Slot, now: int) -> list[Event]:
     """Return the gap that silence opens and the change of quality, if there is one."""
-    found = rules.overdue_bars(instrument_id, slot, now)
+    found = gaps.overdue_bars(instrument_id, slot, now)
     if found:
         slot = slot.trial()
         for gap in found:
-            rules.apply_gap(slot, gap, now)
+            folding.apply_gap(slot, gap, now)
     quality, reasons = rules.assess(slot, now)
     if (quality, reasons) == (slot.quality, slot.reasons):
         return [*found]

@@ -86,7 +86,9 @@ def judge_book(slot: Slot, event: BookTop, ts: int) -> Verdict:
     bid = event.bids[0].price if event.bids else None
     ask = event.asks[0].price if event.asks else None
     if (bid is not None and bid <= 0) or (ask is not None and ask <= 0) or (bid and ask and bid > ask):
-        return QuarantineReason.INVALID, f"bid_price={bid}, ask_price={ask}"
+        return QuarantineReason.INVALID, ", ".join(
+            f"{name}={plain(price)}" for name, price in (("bid_price", bid), ("ask_price", ask)) if price is not None
+        )
     return _late(ts, slot.book) if ts < slot.book.ts_last else None
 
 

@@ -175,6 +175,11 @@ def test_a_crossed_quote_degrades_until_a_sound_one() -> None:
     spec.when(quote("80000", "80001", 2)).then(changed(Quality.GOOD, Quality.DEGRADED))
 
 
+def test_a_quote_without_a_price_is_not_a_crossed_one() -> None:
+    spec = given(STAGE, btc_swap(), trade(1, "80000", 0)).when(quote("0", "80001", 1))
+    assert len(spec.emitted) == 1
+
+
 def test_sets_aside_a_print_far_from_last_and_degrades_for_a_minute() -> None:
     past = (btc_swap(), trade(1, "80000", 0), quote("79999", "80001", 0))
     spec = given(STAGE, *past).when(trade(2, "84000.1", 1))
