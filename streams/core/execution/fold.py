@@ -9,7 +9,7 @@ from typing import Any
 from schemas.envelope import Event
 from schemas.events.common import EntryEnd, ExitReason, OrderPurpose, OrderType, TradingState
 from schemas.events.control import SettingsChanged
-from schemas.events.market import InstrumentDefined, Trade, VenueBar
+from schemas.events.market import InstrumentDefined, InstrumentKind, Trade, VenueBar
 from schemas.events.orders import (
     AmendIntended,
     CancelIntended,
@@ -264,6 +264,10 @@ def _booked(state: ExecutionState, event: FillBooked, now: int) -> None:
     else:
         trade.open_quantity -= event.last_quantity
         trade.exited += event.last_quantity
+        spot = state.instruments[trade.instrument_id].kind is InstrumentKind.SPOT
+        if spot and not state.tradable(trade):
+            # Dust: the account closes the trade with it, so a late entry fill must not sell it again.
+            trade.open_quantity = Decimal(0)
     index(state, trade)
 
 

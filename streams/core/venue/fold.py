@@ -174,15 +174,19 @@ def _note_entry(state: VenueState, instrument_id: str, order: VenueOrder) -> Non
 def _spot_fill(state: VenueState, book: Book, event: VenueFill) -> None:
     position = book.position
     position.margin_mode = MarginMode.CASH
-    value = money(event.last_quantity * event.last_price)
     if event.side is Side.BUY:
         held = event.last_quantity - event.fee
-        state.cash -= value
-        position.cost += money(held * event.last_price)
+        cost = money(held * event.last_price)
+        # Two postings, each rounded once: what is held, and the fee that was taken in base.
+        state.cash -= cost + money(event.fee * event.last_price)
+        position.cost += cost
         position.quantity += held
     else:
-        state.cash += value - event.fee
+        state.cash += money(event.last_quantity * event.last_price) - event.fee
         _release(position, event.last_quantity)
+        if position.quantity < book.instrument.min_quantity:
+            # Dust: it cannot be sold, so it is no position any more; the wallet keeps it.
+            book.position = VenuePositionState(margin_mode=MarginMode.CASH)
 
 
 def _swap_fill(state: VenueState, book: Book, event: VenueFill, order: VenueOrder | None) -> None:

@@ -42,9 +42,9 @@ def fee_of(
 
 
 def reducible(book: Book, order: VenueOrder) -> Decimal:
-    """Return how much of the order may trade without raising or flipping exposure, in whole lots."""
+    """Return how much of the order may trade without raising or flipping exposure, in whole lots; no dust."""
     held = -order.sign * book.position.quantity
-    if held <= 0:
+    if held < book.instrument.min_quantity:
         return ZERO
     return truncate_to(min(order.leaves, held), book.instrument.lot_size)
 
