@@ -2,7 +2,8 @@
 
     python -m streams.app --log kafka://HOST:PORT|sqlite:///PATH [--worker-id NAME] [--shards N] [--stages MODULE:NAME]
 
-Exit codes: 0 stopped cleanly; 75 start me again (fenced, unsure, fail-stop, no progress): recovery decides what holds.
+Exit codes: 0 stopped cleanly; 3 the log cannot be reached; 75 start me again (fenced, unsure, fail-stop, no progress):
+recovery decides what holds.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from faust.worker import Worker
 from streams.agents import declare_trader
 from streams.core.stage import Stage
 from streams.log import create_log, open_log
+from streams.log.base import LogError
 from streams.log.kafka import KafkaAddress
 from streams.pipeline import CODE_VERSION
 from streams.shards import Shards
@@ -31,6 +33,8 @@ from streams.trader import Trader
 from streams.transports import register
 from streams.transports.batching import FETCH_RECORDS_MAX, BatchApp, Fail, Positions, broker_url
 
+MISSING = 3
+"""A dependency is missing: the log cannot be reached or is of another shape."""
 RESTART = 75
 """EX_TEMPFAIL: the supervisor starts the worker again, with a pause that grows."""
 STALL_S = 30.0
@@ -141,6 +145,8 @@ def run_worker(
     until_idle: stop cleanly once every input on the log has been taken.
     A trader that stops ends the process with RESTART from inside.
     """
+    for library in ("faust", "mode", "aiokafka"):  # their news of every start fill a screen; their warnings count
+        logging.getLogger(library).setLevel(logging.WARNING)
     log = open_log(log_url)
     create_log(log, shards=shards)
 
@@ -192,14 +198,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.Formatter.converter = time.gmtime
-    return run_worker(
-        log_url=chosen.log,
-        stages=load_stages(chosen.stages),
-        worker_id=chosen.worker_id,
-        shards=chosen.shards,
-        stall_s=chosen.stall,
-        until_idle=chosen.until_idle,
-    )
+    try:
+        return run_worker(
+            log_url=chosen.log,
+            stages=load_stages(chosen.stages),
+            worker_id=chosen.worker_id,
+            shards=chosen.shards,
+            stall_s=chosen.stall,
+            until_idle=chosen.until_idle,
+        )
+    except LogError as error:
+        print(f"worker: {error}", file=sys.stderr)
+        return MISSING
 
 
 if __name__ == "__main__":

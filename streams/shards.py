@@ -116,6 +116,8 @@ class Shards:
 
     async def assign(self, numbers: Collection[int]) -> None:
         """Take shards: claim, recover, publish what is missing. Returns when all of them are live."""
+        await self.revoke()  # a rebalance that overtook another may have left shards in hand
+        logger.info("shards assigned: %s", sorted(numbers))
         fresh = [Shard(number, self._make_trader(number), self._fail) for number in sorted(numbers)]
         self._shards.update({shard.number: shard for shard in fresh})
         for shard in fresh:

@@ -135,7 +135,7 @@ def test_takes_inputs_that_arrive_while_it_runs_and_goes_on_after_a_restart(log:
 
 def test_waits_for_settings_on_a_log_that_is_still_empty(log: EventLog, start: Start) -> None:
     worker = start()
-    worker.seconds_to("assigned")
+    worker.seconds_to("shards assigned")
     create_log(log)
     log.append([settings_record()])
     append_ticks(log, prices(50), 0)
@@ -143,6 +143,13 @@ def test_waits_for_settings_on_a_log_that_is_still_empty(log: EventLog, start: S
     eventually(lambda: taken(log) == 50, "50 ticks", worker)
     settle(worker)
     assert_proven(log, prices(50))
+
+
+def test_a_clean_stop_while_waiting_for_settings_ends_at_once(start: Start) -> None:
+    worker = start()
+    worker.seconds_to("shards assigned")
+
+    settle(worker)
 
 
 def test_killed_three_times_while_data_flows_it_loses_and_repeats_nothing(log: EventLog, start: Start) -> None:
@@ -256,6 +263,31 @@ def owner(log: EventLog, shard: int) -> str:
     """Return the worker of the latest claim."""
     events = [decode(record.value)[1] for record in log.read(JOURNAL, shard, 0, limit=100_000)]
     return [event.worker for event in events if isinstance(event, Claimed)][-1]
+
+
+def test_without_a_broker_the_worker_says_so_and_ends_with_3() -> None:
+    worker = WorkerProcess("kafka://127.0.0.1:1?timeout=1")
+
+    assert worker.exit_code() == 3
+    assert "127.0.0.1:1" in worker.said()
+
+
+@pytest.mark.kafka
+def test_of_two_workers_of_one_name_the_older_gives_way(kafka_url: str) -> None:
+    log = open_log(kafka_url)
+    ticks = prices(40)
+    fill(log, ticks[:20])
+    older = WorkerProcess(kafka_url, stall=5)
+    eventually(lambda: taken(log) == 20, "20 ticks", older)
+    newer = WorkerProcess(kafka_url)
+    eventually(lambda: claims(log) == 2, "the newer worker claims", newer)
+    append_ticks(log, ticks[20:], 20)
+
+    assert older.exit_code() == RESTART
+    newer.kill()  # the older one's void commit may have ended it, too; whoever starts next goes on
+    assert WorkerProcess(kafka_url, until_idle=True).exit_code() == 0
+    assert_proven(log, ticks)
+    log.close()
 
 
 @pytest.mark.kafka
