@@ -65,7 +65,8 @@ def breakout(features: Mapping[str, float]) -> tuple[float, str]:
 
 
 def _signed(size: float, direction: float) -> float:
-    return round(size if direction > 0.0 else -size, DECIMALS)
+    """Give a size its direction; adding 0.0 makes a negative zero an ordinary one."""
+    return round(size if direction > 0.0 else -size, DECIMALS) + 0.0
 
 
 STRATEGIES: dict[str, Strategy] = {

@@ -121,6 +121,10 @@ def test_breakout_needs_a_close_beyond_the_prior_bars(changes: dict[str, float],
     assert breakout({**QUIET, **changes})[0] == score
 
 
+def test_a_score_of_nothing_has_no_sign() -> None:
+    assert str(trend({**QUIET, "ema_12": 97.0, "ema_50": 101.0})[0]) == "0.0"
+
+
 def test_knows_every_strategy_of_the_default_settings() -> None:
     assert set(settings_changed().values["strategies"].split(",")) == set(STRATEGIES)
     assert Regime.UNKNOWN not in STRATEGIES
