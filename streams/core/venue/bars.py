@@ -75,6 +75,8 @@ def decide_bar(state: VenueState, message: Message, event: VenueBar) -> list[Eve
     """Return what the bar does to the instrument's orders and position."""
     book = state.books[event.instrument_id]
     bar = step_bar(book, event)
+    if not _may_fill(book, bar) and not _may_liquidate(state, book, bar, message.now):
+        return []
     draft = Draft(state, event.instrument_id, message)
     draft.state.step_bar = bar
     if bar.mark_open is None:
@@ -86,6 +88,32 @@ def decide_bar(state: VenueState, message: Message, event: VenueBar) -> list[Eve
     if not draft.outputs and margin.mark_is_missing(draft.book, draft.state.terms, message.now):
         margin.check(draft, event.close_price, TriggerPriceType.LAST)
     return draft.outputs
+
+
+def _may_fill(book: Book, bar: StepBar) -> bool:
+    """Whether the bar reaches any order's price: a cheap look before a draft is made."""
+    for order in book.orders.values():
+        if order.ts > bar.ts_open:
+            continue
+        if order.type is OrderType.STOP:
+            watched = trigger_bar(order, bar)
+            if touched(order, watched.high_price if order.side is Side.BUY else watched.low_price):
+                return True
+        elif order.type is OrderType.MARKET or crosses(
+            order, bar.low_price if order.side is Side.BUY else bar.high_price
+        ):
+            return True
+    return False
+
+
+def _may_liquidate(state: VenueState, book: Book, bar: StepBar, now: int) -> bool:
+    """Whether the bar's open, or its close where last stands in for the mark, liquidates the position."""
+    if not book.position.quantity:
+        return False
+    if bar.mark_open is None and margin.is_liquidated(state, book, bar.open_price):
+        return True
+    missing = margin.mark_is_missing(book, state.terms, now)
+    return missing and margin.is_liquidated(state, book, bar.close_price)
 
 
 def meet_step_bar(draft: Draft, order: VenueOrder) -> None:
