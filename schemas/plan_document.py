@@ -117,7 +117,7 @@ def schema() -> dict[str, Any]:
 def parse_plan_document(document: str | bytes | Mapping[str, Any]) -> PlanDocument:
     """Return the checked document. Raises PlanDocumentError listing every problem found."""
     raw = _load(document) if isinstance(document, str | bytes) else document
-    problems = list(_schema_problems(raw))
+    problems = _text_problems(raw) or list(_schema_problems(raw))
     if problems:
         raise PlanDocumentError(problems)
     parsed = _build(raw)
@@ -132,6 +132,17 @@ def _load(text: str | bytes) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise PlanDocumentError([("$", f"not JSON: {error}")]) from error
+
+
+def _text_problems(raw: Any) -> list[Problem]:
+    """Refuse half a surrogate pair: JSON can escape one, but no event can carry it and the trader would stop on it."""
+    try:
+        json.dumps(raw, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError as error:
+        return [("$", f"holds text that is not Unicode: {error.reason}")]
+    except RecursionError:
+        return [("$", "nested too deeply")]
+    return []
 
 
 def _pattern(validator: Any, pattern: str, instance: Any, _: Any) -> Iterator[ValidationError]:

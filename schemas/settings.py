@@ -124,6 +124,9 @@ class TradingSettings:
 
 
 _ZERO = Decimal(0)
+NUMBER_MAX = Decimal(10) ** 12
+"""Largest number of any setting: seconds or microseconds of it, added to a moment, still fit the wire's 64 bits."""
+PLACES_MAX = 12
 BOUNDS: dict[str, Bound] = {
     "initial_cash": Bound(Decimal("0.01"), Decimal(10) ** 12),
     "risk_budget_pct": Bound(_ZERO, Decimal(10)),
@@ -176,18 +179,23 @@ def _parse(name: str, text: str, kind: Any) -> Any:
         if kind is bool:
             return {"true": True, "false": False}[text.strip().lower()]
         if kind is int:
-            return int(text)
+            return _in_range(int(text))
         if kind is Decimal:
-            value = Decimal(text)
-            if not value.is_finite():
-                raise ValueError(text)
-            return value
+            return _in_range(Decimal(text))
         if kind is str:
             return text.strip()
         return tuple(part.strip() for part in text.split(",") if part.strip())
     except (KeyError, ValueError, InvalidOperation) as error:
         wanted = {bool: "true or false", int: "a whole number", Decimal: "a decimal number"}.get(kind, "text")
         raise SettingsError(f"{name}={text!r}: must be {wanted}") from error
+
+
+def _in_range(value: Any) -> Any:
+    """Refuse what no event could carry: a moment this far away, a decimal with this many digits."""
+    number = Decimal(value)
+    if not number.is_finite() or abs(number) > NUMBER_MAX or number != round(number, PLACES_MAX):
+        raise ValueError(value)
+    return value
 
 
 def _write(value: Any) -> str:

@@ -35,7 +35,8 @@ def parse_object(body: bytes, *, required: bool) -> dict[str, Any]:
     if not body.strip() and not required:
         return {}
     try:
-        parsed = json.loads(body, parse_float=Decimal, parse_constant=_refuse, object_pairs_hook=_unique)
+        parsed = json.loads(body.decode(), parse_float=Decimal, parse_constant=_refuse, object_pairs_hook=_unique)
+        json.dumps(parsed, ensure_ascii=False, default=str).encode()  # half a surrogate pair cannot go on the log
     except (ValueError, RecursionError) as error:
         raise invalid("body", f"not valid JSON: {error}") from error
     if not isinstance(parsed, dict):

@@ -144,6 +144,9 @@ def test_a_malformed_plan_is_422_with_the_field_and_the_reason(
         (b'{"a": 1, "a": 2}', "'a' appears twice"),
         (b"[" * 60_000, "not valid JSON"),
         (b"\xff\xfe\xff", "not valid JSON"),
+        ("\ufeff{}".encode(), "not valid JSON"),
+        ('{"a": 1}'.encode("utf-16"), "not valid JSON"),
+        (b'{"rationale": "half a pair: \\ud800"}', "surrogates not allowed"),
     ],
 )
 def test_a_body_that_is_no_json_object_is_422(api: httpx.Client, content: bytes, says: str) -> None:
@@ -208,6 +211,7 @@ def test_pause_works_without_and_with_a_body(api: httpx.Client, body: Any, state
         ("/risk/pause", {"state": "ACTIVE"}, "state"),
         ("/risk/pause", {"stat": "HALTED"}, "stat"),
         ("/risk/resume", {"reason": ""}, "reason"),
+        ("/risk/resume", {"reason": "x" * 501}, "reason"),
         ("/risk/kill", {"flatten": "yes"}, "flatten"),
         ("/risk/override", {"name": "heat_pct_max", "value": 5, "reason": "x"}, "value"),
     ],

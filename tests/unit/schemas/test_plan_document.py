@@ -178,3 +178,10 @@ def test_any_value_in_any_field_is_parsed_or_refused_and_nothing_else(field: str
     except PlanDocumentError as error:
         found = error.problems
     assert all(path.startswith("$") and reason for path, reason in found)
+
+
+def test_refuses_text_that_no_event_could_carry() -> None:
+    """Half a surrogate pair, escaped in JSON, would pass the schema and stop the trader when it writes the plan."""
+    half = changed(rationale={"summary": "half a pair: \ud800"})
+    for document in (half, json.dumps(half)):
+        assert problems(document) == (("$", "holds text that is not Unicode: surrogates not allowed"),)
