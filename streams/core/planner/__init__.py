@@ -167,7 +167,7 @@ def _reference(book: Book | None, now: int) -> Reference | None:
     """Return the fresh mark, else the last price."""
     if book is None:
         return None
-    if book.mark_price is not None and book.mark_counts(now):
+    if book.mark_price is not None and book.mark_is_fresh(now):
         return Reference(book.mark_price, PriceSource.MARK)
     return None if book.last_price is None else Reference(book.last_price, PriceSource.LAST)
 
@@ -195,7 +195,7 @@ def _spread_bps(book: Book, now: int) -> Bps | None:
 
 def _missing_sources(book: Book, now: int, view: View) -> tuple[str, ...]:
     absent = (
-        ("mark", not book.mark_counts(now)),
+        ("mark", not book.mark_is_fresh(now)),
         ("quotes", book.quote_ts == 0 or now - book.quote_ts > QUOTE_AGE_MAX),
         ("features", not view.features_id),
         ("regime", not view.regime_id),

@@ -50,7 +50,6 @@ class Book:
     mark_price: Decimal | None = None
     mark_ts: int = 0
     mark_age_max: int = MARK_AGE_MAX
-    bar_age_max: int | None = None
     bid_price: Decimal | None = None
     ask_price: Decimal | None = None
     quote_ts: int = 0
@@ -65,11 +64,9 @@ class Book:
     uncertainty: Decimal | None = None
     regime_id: str = ""
 
-    def mark_counts(self, now: int) -> bool:
-        """Return whether the mark stands: fresh, and not coarser than the bars with a bar closed since (ADR 0010)."""
-        coarse = self.bar_age_max is not None and self.mark_age_max > self.bar_age_max
-        fresh = self.mark_price is not None and now - self.mark_ts <= self.mark_age_max
-        return fresh and not (coarse and self.last_ts > self.mark_ts)
+    def mark_is_fresh(self, now: int) -> bool:
+        """Return whether the newest mark is inside its age limit."""
+        return self.mark_price is not None and now - self.mark_ts <= self.mark_age_max
 
 
 @dataclass(slots=True)
@@ -123,12 +120,8 @@ def _bar(state: PlannerState, event: BarClosed, message: Message) -> None:
 
 
 def _feed_status(state: PlannerState, event: FeedStatus, message: Message) -> None:
-    if event.cadence_us is None:
-        return
-    if event.channel is Channel.MARK:
+    if event.channel is Channel.MARK and event.cadence_us is not None:
         state.book(event.instrument_id).mark_age_max = _STALE_CADENCES * event.cadence_us
-    elif event.channel is Channel.BARS:
-        state.book(event.instrument_id).bar_age_max = _STALE_CADENCES * event.cadence_us
 
 
 def _instrument(state: PlannerState, event: InstrumentDefined, message: Message) -> None:

@@ -164,18 +164,11 @@ def mark_is_fresh(market: Market, now: int) -> bool:
     return market.mark_price is not None and now - market.mark_ts <= limit
 
 
-def mark_counts(market: Market, now: int) -> bool:
-    """Return whether the mark stands: fresh, and not coarser than the bars with a bar closed since (ADR 0010)."""
-    bars = market.age_max.get(Channel.BARS)
-    coarse = bars is not None and market.age_max.get(Channel.MARK, 0) > bars
-    return mark_is_fresh(market, now) and not (coarse and market.last_ts > market.mark_ts)
-
-
 def _prices(market: Market | None, sign: int, now: int, *, substitute: bool) -> Prices | None:
     if market is None or market.last_price is None or market.last_price <= 0:
         return None
     touch = market.ask_price if sign > 0 else market.bid_price
-    if market.mark_price is not None and market.mark_price > 0 and (mark_counts(market, now) or not substitute):
+    if market.mark_price is not None and market.mark_price > 0 and (mark_is_fresh(market, now) or not substitute):
         return Prices(market.last_price, market.mark_price, PriceSource.MARK, touch)
     if substitute:
         return Prices(market.last_price, market.last_price, PriceSource.LAST, touch)

@@ -25,15 +25,13 @@ from schemas.events.common import (
 )
 from schemas.events.control import PauseTrading, ResumeTrading, SettingsChanged
 from schemas.events.data import QualityChanged
-from schemas.events.market import Channel, InstrumentState, MarginTier, Quote
+from schemas.events.market import InstrumentState, MarginTier, Quote
 from schemas.events.orders import EntryEnded, OrderIntended
 from schemas.events.plan import Entry, StopSpec
 from schemas.events.risk import CheckResult, DenialCode, PlanApproved, PlanDenied
 from schemas.values import SECOND, Micros, Percent, Price, Quantity, Rate, Ratio
 from streams.core.risk import STAGE
-from streams.core.risk.context import mark_counts
-from streams.core.risk.state import Market
-from tests.builders import T0, at, btc_spot, btc_swap, settings_changed
+from tests.builders import T0, btc_spot, btc_swap, settings_changed
 from tests.risk_desk import (
     BTC,
     ETH,
@@ -390,15 +388,3 @@ def test_a_market_entry_is_measured_from_the_quote_it_takes() -> None:
     assert verdict(spec).sizing.reference_price == D("80000.3")
     on_bars = on(plan_changes={"entry": Entry(OrderType.MARKET)})
     assert verdict(on_bars).sizing.reference_price == D(80000)
-
-
-def test_a_mark_coarser_than_the_bars_is_not_held_against_a_stop_once_a_bar_has_closed() -> None:
-    """An hourly mark of 79000 says the stop at 79200 is already passed; the minute bar that closed since says no."""
-    hour, minute = 3 * 3600 * SECOND, 3 * 60 * SECOND
-    market = Market(last_price=Decimal(80000), last_ts=at(60), mark_price=Decimal(79000), mark_ts=at(0))
-    market.age_max = {Channel.MARK: hour, Channel.BARS: minute}
-    assert not mark_counts(market, at(60))
-    market.last_ts = at(0)
-    assert mark_counts(market, at(0))
-    market.age_max, market.last_ts = {Channel.MARK: 30 * SECOND, Channel.BARS: minute}, at(10)
-    assert mark_counts(market, at(10))
