@@ -41,10 +41,14 @@ class Accepted(Protocol):
 
 
 class Reader(Protocol):
-    """One topic partition read by the ``seq`` rule; ``offset`` and ``seq`` are where it will go on."""
+    """One topic partition read by the ``seq`` rule; ``offset`` and ``seq`` are where it will go on.
+
+    ``ahead``: how many records in a row had a ``seq`` above the next one.
+    """
 
     offset: int
     seq: int
+    ahead: int
 
     def poll(self, limit: int) -> Sequence[Accepted]:
         """Return the accepted among the next ``limit`` stored records, those there now. Raises CodecError."""

@@ -142,6 +142,10 @@ class Projector:
         """Return how many stored records are still to be looked at, by partition."""
         return {place: self.source.end_offset(*place) - reader.offset for place, reader in self._readers.items()}
 
+    def waiting_for_predecessors(self) -> dict[Place, int]:
+        """Return, where any, how many records in a row came before their turn: for more than 10 s it is an alert."""
+        return {place: reader.ahead for place, reader in self._readers.items() if reader.ahead}
+
     # -- inside -------------------------------------------------------------------------------------------------------
 
     def _open_readers(self) -> dict[Place, Reader]:

@@ -20,7 +20,15 @@ from schemas.envelope import NOT_SEQUENCED, Envelope, Event
 from schemas.events.account import EquityChanged, PositionChanged, TradeClosed
 from schemas.events.common import EntryEnd, OrderPurpose, Quality, Side
 from schemas.events.control import GeneratePlan
-from schemas.events.data import BarClosed, GapClosed, GapOpened, QualityChanged, QualityReason, TickQuarantined
+from schemas.events.data import (
+    BarClosed,
+    GapClosed,
+    GapOpened,
+    MessageQuarantined,
+    QualityChanged,
+    QualityReason,
+    TickQuarantined,
+)
 from schemas.events.intelligence import FeaturesComputed, SignalScored
 from schemas.events.market import Channel, FeedState, FeedStatus, LineQuarantined, Trade, VenueBar
 from schemas.events.orders import (
@@ -211,9 +219,11 @@ def test_incidents_of_the_data_are_rows_with_their_end(
     story.tell(LineQuarantined(BTC, "a.csv", 7, "too short", "1,2"), "e6")
     story.tell(replace(sample(FeedStatus, 4), state=FeedState.LOST, source="ws", detail=""), "e7")
     story.tell(replace(sample(FeedStatus, 4), state=FeedState.OPEN), "e8")
+    story.tell(MessageQuarantined("ticks", 9, "torn", b"\x00"), "e9")
     story.project(database)
     rows = {row["event_id"]: row for row in query(reader, "SELECT * FROM data_quality_incidents")}
-    assert rows.keys() == {"e1", "e2", "e4", "e5", "e6", "e7"}
+    assert rows.keys() == {"e1", "e2", "e4", "e5", "e6", "e7", "e9"}
+    assert (rows["e9"]["kind"], rows["e9"]["detail"]) == ("MESSAGE_UNREADABLE", "torn")
     assert (rows["e1"]["kind"], rows["e1"]["missing"], rows["e1"]["open"]) == ("GAP", 3, False)
     assert rows["e2"]["open"] is True
     assert (rows["e4"]["kind"], rows["e4"]["detail"]) == ("QUALITY_BAD", "GOOD to BAD: GAP, STALE")

@@ -188,6 +188,7 @@ CREATE TABLE commands (
   flatten BOOLEAN,
   name TEXT,
   value TEXT,
+  amount NUMERIC(38, 8),
   CONSTRAINT commands_pkey PRIMARY KEY (ts_event, log_partition, log_offset)
 );
 CREATE INDEX commands_event_id_idx ON commands (event_id);
@@ -521,28 +522,6 @@ CREATE TABLE mark_prices (
   CONSTRAINT mark_prices_pkey PRIMARY KEY (ts_event, log_partition, log_offset)
 );
 CREATE INDEX mark_prices_instrument_id_ts_event_idx ON mark_prices (instrument_id, ts_event);
-CREATE TABLE message_quarantined (
-  event_type TEXT NOT NULL,
-  event_id TEXT NOT NULL,
-  correlation_id TEXT NOT NULL,
-  causation_id TEXT NOT NULL,
-  stage TEXT NOT NULL,
-  step BIGINT NOT NULL,
-  ordinal BIGINT NOT NULL,
-  seq BIGINT NOT NULL,
-  ts_event TIMESTAMP WITH TIME ZONE NOT NULL,
-  ts_ingest TIMESTAMP WITH TIME ZONE NOT NULL,
-  settings_digest TEXT NOT NULL,
-  log_partition INTEGER NOT NULL,
-  log_offset BIGINT NOT NULL,
-  topic TEXT NOT NULL,
-  at_step BIGINT NOT NULL,
-  reason TEXT NOT NULL,
-  raw_size BIGINT NOT NULL,
-  raw_sha256 TEXT NOT NULL,
-  CONSTRAINT message_quarantined_pkey PRIMARY KEY (ts_event, log_partition, log_offset)
-);
-CREATE INDEX message_quarantined_event_id_idx ON message_quarantined (event_id);
 CREATE TABLE order_events (
   event_type TEXT NOT NULL,
   event_id TEXT NOT NULL,
@@ -774,6 +753,28 @@ CREATE TABLE quarantined_lines (
   CONSTRAINT quarantined_lines_pkey PRIMARY KEY (ts_event, log_partition, log_offset)
 );
 CREATE INDEX quarantined_lines_event_id_idx ON quarantined_lines (event_id);
+CREATE TABLE quarantined_messages (
+  event_type TEXT NOT NULL,
+  event_id TEXT NOT NULL,
+  correlation_id TEXT NOT NULL,
+  causation_id TEXT NOT NULL,
+  stage TEXT NOT NULL,
+  step BIGINT NOT NULL,
+  ordinal BIGINT NOT NULL,
+  seq BIGINT NOT NULL,
+  ts_event TIMESTAMP WITH TIME ZONE NOT NULL,
+  ts_ingest TIMESTAMP WITH TIME ZONE NOT NULL,
+  settings_digest TEXT NOT NULL,
+  log_partition INTEGER NOT NULL,
+  log_offset BIGINT NOT NULL,
+  topic TEXT NOT NULL,
+  at_step BIGINT NOT NULL,
+  reason TEXT NOT NULL,
+  raw_size BIGINT NOT NULL,
+  raw_sha256 TEXT NOT NULL,
+  CONSTRAINT quarantined_messages_pkey PRIMARY KEY (ts_event, log_partition, log_offset)
+);
+CREATE INDEX quarantined_messages_event_id_idx ON quarantined_messages (event_id);
 CREATE TABLE quarantined_records (
   topic TEXT NOT NULL,
   partition INTEGER NOT NULL,
@@ -1040,25 +1041,6 @@ CREATE TABLE trading_states (
   CONSTRAINT trading_states_pkey PRIMARY KEY (ts_event, log_partition, log_offset)
 );
 CREATE INDEX trading_states_event_id_idx ON trading_states (event_id);
-CREATE TABLE transfer_cash (
-  event_type TEXT NOT NULL,
-  event_id TEXT NOT NULL,
-  correlation_id TEXT NOT NULL,
-  causation_id TEXT NOT NULL,
-  stage TEXT NOT NULL,
-  step BIGINT NOT NULL,
-  ordinal BIGINT NOT NULL,
-  seq BIGINT NOT NULL,
-  ts_event TIMESTAMP WITH TIME ZONE NOT NULL,
-  ts_ingest TIMESTAMP WITH TIME ZONE NOT NULL,
-  settings_digest TEXT NOT NULL,
-  log_partition INTEGER NOT NULL,
-  log_offset BIGINT NOT NULL,
-  account_id TEXT NOT NULL,
-  amount NUMERIC(38, 8) NOT NULL,
-  CONSTRAINT transfer_cash_pkey PRIMARY KEY (ts_event, log_partition, log_offset)
-);
-CREATE INDEX transfer_cash_event_id_idx ON transfer_cash (event_id);
 CREATE TABLE venue_bars (
   event_type TEXT NOT NULL,
   event_id TEXT NOT NULL,

@@ -25,6 +25,8 @@ SELECT event_type, event_id, correlation_id, causation_id, stage, step, ordinal,
 UNION ALL
 SELECT event_type, event_id, correlation_id, causation_id, stage, step, ordinal, seq, ts_event, ts_ingest, settings_digest, 'quality' AS log_topic, log_partition, log_offset FROM quarantined_ticks
 UNION ALL
+SELECT event_type, event_id, correlation_id, causation_id, stage, step, ordinal, seq, ts_event, ts_ingest, settings_digest, 'quality' AS log_topic, log_partition, log_offset FROM quarantined_messages
+UNION ALL
 SELECT event_type, event_id, correlation_id, causation_id, stage, step, ordinal, seq, ts_event, ts_ingest, settings_digest, 'bars' AS log_topic, log_partition, log_offset FROM bars
 UNION ALL
 SELECT event_type, event_id, correlation_id, causation_id, stage, step, ordinal, seq, ts_event, ts_ingest, settings_digest, 'features' AS log_topic, log_partition, log_offset FROM features
@@ -79,8 +81,4 @@ SELECT event_type, event_id, correlation_id, causation_id, stage, step, ordinal,
 UNION ALL
 SELECT event_type, event_id, correlation_id, causation_id, stage, step, ordinal, seq, ts_event, ts_ingest, settings_digest, 'journal' AS log_topic, log_partition, log_offset FROM journal_commits
 UNION ALL
-SELECT event_type, event_id, correlation_id, causation_id, stage, step, ordinal, seq, ts_event, ts_ingest, settings_digest, 'checkpoints' AS log_topic, log_partition, log_offset FROM checkpoints
-UNION ALL
-SELECT event_type, event_id, correlation_id, causation_id, stage, step, ordinal, seq, ts_event, ts_ingest, settings_digest, 'quality' AS log_topic, log_partition, log_offset FROM message_quarantined
-UNION ALL
-SELECT event_type, event_id, correlation_id, causation_id, stage, step, ordinal, seq, ts_event, ts_ingest, settings_digest, 'commands' AS log_topic, log_partition, log_offset FROM transfer_cash;
+SELECT event_type, event_id, correlation_id, causation_id, stage, step, ordinal, seq, ts_event, ts_ingest, settings_digest, 'checkpoints' AS log_topic, log_partition, log_offset FROM checkpoints;

@@ -93,6 +93,10 @@ SELECT ts_event, event_id, 'TICK_' || reason, instrument_id, channel, ts_event, 
        'quality', log_partition, log_offset
 FROM quarantined_ticks
 UNION ALL
+SELECT ts_event, event_id, 'MESSAGE_UNREADABLE', NULL, topic, ts_event, NULL, NULL, NULL, reason,
+       'quality', log_partition, log_offset
+FROM quarantined_messages
+UNION ALL
 SELECT ts_event, event_id, 'LINE_UNREADABLE', instrument_id, NULL, ts_event, NULL, NULL, NULL,
        source || ':' || line_number || ': ' || reason, 'ticks', log_partition, log_offset
 FROM quarantined_lines

@@ -188,3 +188,8 @@ def test_features_keep_their_names() -> None:
     event = sample(FeaturesComputed, 3)
     row = as_dict("features", rows_of(event)["features"][0])
     assert json.loads(row["features"][1:]) == event.features
+
+
+def test_every_table_is_in_the_documentation() -> None:
+    page = (AVRO_DIR.parents[1] / "docs" / "database.md").read_text()
+    assert [name for name in LAYOUTS if f"`{name}`" not in page] == []
