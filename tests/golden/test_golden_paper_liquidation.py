@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from schemas.events.common import ExitReason, MarginMode, PositionSide, TriggerPriceType
-from schemas.events.market import FundingSettled, MarkPrice
+from schemas.events.market import Channel, FeedOrigin, FeedState, FeedStatus, FundingSettled, MarkPrice
 from schemas.events.orders import (
     AmendIntended,
     FillBooked,
@@ -19,7 +19,7 @@ from schemas.events.orders import (
 )
 from schemas.values import Micros, Price, Rate
 from streams.core.venue.margin import liquidation_price, shown_liquidation_price
-from tests.builders import btc_swap, eth_swap
+from tests.builders import MINUTE, btc_swap, eth_swap
 from tests.rig import Rig, approved
 
 LONG, SHORT = PositionSide.LONG, PositionSide.SHORT
@@ -194,3 +194,17 @@ def test_last_stands_in_for_a_missing_mark_but_only_where_it_may() -> None:
 def test_protection_is_in_place_while_nothing_is_liquidated() -> None:
     rig = _held()
     assert [order.quantity for order in rig.of(OrderIntended) if order.purpose == "STOP"] == [Decimal(500)]
+
+
+def test_last_stands_in_for_a_mark_coarser_than_the_bars_from_the_next_close_on() -> None:
+    rig = Rig(slippage_bps=0, participation_pct=100)
+    rig.feed(
+        FeedStatus("BTC-USDT-SWAP", Channel.MARK, FeedState.OPEN, FeedOrigin.RECORDED, "test", cadence_us=60 * MINUTE)
+    )
+    rig.feed(approved(stop="1000", quantity="500", margin_leverage=100))
+    rig.bar("80000/80000/80000/80000", volume="1000000")
+    rig.mark("80000", ts=rig.ts)
+    rig.bar("80000/80000/79600/79600")
+    assert rig.now(VenueLiquidated) == []
+    rig.bar("79600/79600/79400/79500")
+    assert [event.mark_price for event in rig.now(VenueLiquidated)] == [Decimal(79500)]

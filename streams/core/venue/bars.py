@@ -64,7 +64,7 @@ def mark_met(book: Book, event: VenueBar) -> None:
 
 def remember(book: Book, event: VenueBar, ts_close: int) -> None:
     """Keep what later rules need of a bar, and begin to collect the mark of the next one."""
-    book.last_price = event.close_price
+    book.last_price, book.ts_last = event.close_price, ts_close
     interval = ts_close - event.ts_open
     book.bar_us = interval if book.bar_us == 0 else min(book.bar_us, interval)
     book.mark_count = 0

@@ -19,8 +19,8 @@ from streams.core.venue.draft import Draft
 from streams.core.venue.pricing import worsen
 from streams.core.venue.state import ZERO, Book, Terms, VenuePositionState, VenueState
 
-MARK_CADENCE_DEFAULT_US = 60 * SECOND
-"""How often a mark is due where the feed does not say."""
+MARK_AGE_MAX_US = 5 * SECOND
+"""Age limit of a mark whose feed declares no cadence. Source: domain definitions, section 1 (that of trades)."""
 STALE_AFTER_CADENCES = 3
 _PRICE_STEP = Decimal(1).scaleb(-SCALES["Price"])
 
@@ -85,7 +85,7 @@ def collateral(state: VenueState, book: Book) -> Decimal:
         if other.position.margin_mode is MarginMode.ISOLATED:
             balance -= other.position.margin
         else:
-            mark = mark_of(other)
+            mark = mark_of(other, state.terms)
             notional = abs(other.position.quantity) * other.multiplier * mark
             balance += unrealized(other, mark) - notional * maintenance_rate(other, state.terms)
     return balance
@@ -100,9 +100,9 @@ def _working_fees(book: Book, terms: Terms) -> Decimal:
     return total
 
 
-def mark_of(book: Book) -> Decimal:
-    """Return the newest mark, else the last price, else the average entry."""
-    if book.mark_price is not None:
+def mark_of(book: Book, terms: Terms) -> Decimal:
+    """Return the mark in force, else the last price, else the average entry."""
+    if book.mark_price is not None and not mark_is_missing(book, terms, max(book.ts_last, book.ts_mark)):
         return book.mark_price
     if book.last_price is not None:
         return book.last_price
@@ -110,11 +110,20 @@ def mark_of(book: Book) -> Decimal:
 
 
 def mark_is_missing(book: Book, terms: Terms, now: int) -> bool:
-    """Whether last stands in for the mark: it is substituted, and there is none or it is stale."""
+    """Whether last stands in for the mark: it is substituted, and there is none, it is stale, or a bar closed since.
+
+    The last holds for a mark that is coarser than the bars (ADR 0010).
+    """
     if not terms.mark_substitute:
         return False
-    cadence = book.mark_cadence_us or MARK_CADENCE_DEFAULT_US
-    return book.mark_price is None or now - book.ts_mark > STALE_AFTER_CADENCES * cadence
+    cadence = book.mark_cadence_us
+    age_max = MARK_AGE_MAX_US if cadence is None else STALE_AFTER_CADENCES * cadence
+    outlived = _mark_is_coarse(book) and now > book.ts_mark
+    return book.mark_price is None or outlived or now - book.ts_mark > age_max
+
+
+def _mark_is_coarse(book: Book) -> bool:
+    return book.bar_us > 0 and book.mark_cadence_us is not None and book.mark_cadence_us > book.bar_us
 
 
 def is_liquidated(state: VenueState, book: Book, mark: Decimal) -> bool:

@@ -106,16 +106,17 @@ class StepBar:
 class Book:
     """One instrument at the venue.
 
-    ts_tick: time of the last trade or quote, -1: none; a bar that covers it fills nothing, the ticks already did.
-    bar_us: the shortest bar interval seen; longer bars repeat what it said. mark_*: the mark since the last bar closed.
-    boundary_mark: the last mark of an earlier hour, for a funding settlement that is reported late. ts_funding: of
-    the last settlement paid.
+    ts_last: time of ``last_price``. ts_tick: time of the last trade or quote, -1: none; a bar that covers it fills
+    nothing, the ticks already did. bar_us: the shortest bar interval seen; longer bars repeat what it said.
+    mark_open, mark_high, mark_low, mark_count: the mark since the last bar closed. boundary_mark: the last mark of an
+    earlier hour, for a funding settlement that is reported late. ts_funding: of the last settlement paid.
     """
 
     instrument: InstrumentDefined
     orders: dict[str, VenueOrder] = field(default_factory=dict)
     position: VenuePositionState = field(default_factory=VenuePositionState)
     last_price: Decimal | None = None
+    ts_last: int = -1
     ts_tick: int = -1
     bid_price: Decimal | None = None
     bid_quantity: Decimal | None = None

@@ -167,7 +167,7 @@ def _hits(order: VenueOrder, trade: Trade) -> bool:
 def fold_trade(book: Book, terms: Terms, event: Trade, ts: int, now: int) -> None:
     """Remember a print; fire the stops it touches and shorten the queues at its price."""
     book.last_price = event.last_price
-    book.ts_tick = ts
+    book.ts_last = book.ts_tick = ts
     if not book.orders:
         return
     missing = margin.mark_is_missing(book, terms, now)
