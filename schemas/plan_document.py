@@ -22,7 +22,7 @@ from jsonschema.validators import extend
 
 from schemas.events.common import OrderType, PositionSide, TriggerPriceType
 from schemas.events.plan import Rationale
-from schemas.values import Percent, Price, Ratio
+from schemas.values import SCALES, Percent, Price, Ratio, ratio
 
 SCHEMA_FILE = Path(__file__).with_name("plan_document.schema.json")
 _HUNDRED = Decimal(100)
@@ -121,7 +121,9 @@ def parse_plan_document(document: str | bytes | Mapping[str, Any]) -> PlanDocume
     if problems:
         raise PlanDocumentError(problems)
     parsed = _build(raw)
-    problems = [*_fraction_problems(parsed), *_order_problems(parsed), *_trail_problems(parsed)]
+    problems = [
+        *_fraction_problems(parsed), *_order_problems(parsed), *_trail_problems(parsed), *_scale_problems(parsed),
+    ]  # fmt: skip
     if problems:
         raise PlanDocumentError(problems)
     return parsed
@@ -266,3 +268,11 @@ def _trail_problems(document: PlanDocument) -> Iterator[Problem]:
     stop = document.stop
     if stop is not None and stop.trail_from_r is not None and stop.trail_distance_pct is None:
         yield "$.stop.trail_from_r", "needs trail_distance_pct"
+
+
+def _scale_problems(document: PlanDocument) -> Iterator[Problem]:
+    """Refuse a multiple of R finer than the wire carries: the trader could not write the plan down."""
+    for name in ("break_even_at_r", "trail_from_r"):
+        value = getattr(document.stop, name, None)
+        if value is not None and value != ratio(value):
+            yield f"$.stop.{name}", f"has more than {SCALES['Ratio']} decimals"

@@ -185,3 +185,13 @@ def test_refuses_text_that_no_event_could_carry() -> None:
     half = changed(rationale={"summary": "half a pair: \ud800"})
     for document in (half, json.dumps(half)):
         assert problems(document) == (("$", "holds text that is not Unicode: surrogates not allowed"),)
+
+
+def test_refuses_a_multiple_of_r_finer_than_the_wire() -> None:
+    stop = {
+        "trigger_price": "79000",
+        "break_even_at_r": "0.000000001",
+        "trail_distance_pct": "1",
+        "trail_from_r": "1.0",
+    }
+    assert problems(changed(stop=stop)) == (("$.stop.break_even_at_r", "has more than 8 decimals"),)
