@@ -24,6 +24,7 @@ check: setup ## every rule a machine can check: format, lint, types, imports, sc
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 	$(PY) -m schemas.generate --check
+	$(PY) -m projections.generate --check
 	$(PY) -m tests.sizes
 
 test: setup ## the whole suite: real PostgreSQL always, real Kafka where Java and Maven are

@@ -53,14 +53,18 @@ def _signal(total: int, number: int) -> SignalScored:
 def _label_decide(state: SumState, incoming: Message) -> Sequence[Event]:
     if state.count % 2 == 0:
         return ()
-    return [RegimeClassified("T", "1m", Regime.RANGE, Regime.UNKNOWN, (), rate(Decimal(0)), "TOY", state.count, "", False)]
+    return [
+        RegimeClassified("T", "1m", Regime.RANGE, Regime.UNKNOWN, (), rate(Decimal(0)), "TOY", state.count, "", False)
+    ]
 
 
 def _label_evolve(state: SumState, incoming: Message) -> SumState:
     return SumState(state.total, state.count + 1)
 
 
-SUM: Stage[SumState] = Stage("sum", (SettingsChanged, MarkPrice, TimerFired), SumState, SumState, _sum_decide, _sum_evolve)
+SUM: Stage[SumState] = Stage(
+    "sum", (SettingsChanged, MarkPrice, TimerFired), SumState, SumState, _sum_decide, _sum_evolve
+)
 LABEL: Stage[SumState] = Stage("label", (SignalScored,), SumState, SumState, _label_decide, _label_evolve)
 STAGES = (SUM, LABEL)
 
