@@ -18,7 +18,7 @@ from projections.migrate import migrate
 from projections.positions import Place, Reached, VersionDiffers, load, lock
 from projections.source import Source
 from projections.tables import SCHEMA
-from projections.writer import Progress, Projected, Projector
+from projections.writer import BATCH, Progress, Projected, Projector
 
 OnProgress = Callable[[Progress], None] | None
 
@@ -44,7 +44,13 @@ class _InService:
 
 
 def rebuild(
-    source: Source, dsn: str, *, schema: str = SCHEMA, switch: bool = True, on_progress: OnProgress = None
+    source: Source,
+    dsn: str,
+    *,
+    schema: str = SCHEMA,
+    switch: bool = True,
+    batch: int = BATCH,
+    on_progress: OnProgress = None,
 ) -> Rebuilt:
     """Rebuild ``schema`` from the log, compare it with the one in service at that one's own positions, and switch.
 
@@ -55,7 +61,7 @@ def rebuild(
         _drop_leftovers(guard, schema)
         fresh = f"{schema}_rebuild_1"
         migrate(dsn, fresh)
-        with Projector(source, dsn, schema=fresh, on_progress=on_progress) as projector:
+        with Projector(source, dsn, schema=fresh, batch=batch, on_progress=on_progress) as projector:
             compared, found = _compare(dsn, schema, fresh, projector)
             projected = projector.run(until_caught_up=True)
         timescale.refresh(guard, fresh)

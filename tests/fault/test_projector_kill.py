@@ -52,8 +52,8 @@ def expected(log_url: str, database: str) -> str:
     return database
 
 
-def start(log_url: str, dsn: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.fault.projector_child", log_url, dsn]
+def start(log_url: str, dsn: str, *, what: str = "project") -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.fault.projector_child", what, log_url, dsn]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
 
 
@@ -83,6 +83,22 @@ def test_a_projector_killed_at_random_points_ends_equal_to_an_undisturbed_one(
         kills += 1
     finish(start(log_url, empty_database))
     assert differences(table_digests(expected), table_digests(empty_database)) == []
+
+
+def test_a_rebuild_killed_at_random_points_leaves_the_tables_in_service_alone(log_url: str, expected: str) -> None:
+    chance = random.Random(SEED + 3)
+    before = table_digests(expected)
+    for _ in range(5):
+        child = start(log_url, expected, what="rebuild")
+        assert read_batches(child, chance.randint(1, 120))
+        child.send_signal(signal.SIGKILL)
+        child.communicate(timeout=30)
+        assert differences(before, table_digests(expected)) == []
+    finish(start(log_url, expected, what="rebuild"))
+    assert differences(before, table_digests(expected)) == []
+    with psycopg.connect(expected) as connection:
+        left = connection.execute("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'tapeline%'").fetchall()
+    assert left == [("tapeline",)]
 
 
 def test_a_projector_whose_connections_are_cut_fails_and_its_successor_ends_equal(
