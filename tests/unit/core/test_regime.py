@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from math import fsum
 
 import pytest
 from hypothesis import given as for_all
@@ -12,7 +13,8 @@ from schemas.envelope import Message
 from schemas.events.common import Regime
 from schemas.events.intelligence import FeaturesComputed, RegimeClassified
 from schemas.values import Micros
-from streams.core.regime import STAGE, UNKNOWN_BARS
+from streams.core.regime import STAGE, UNKNOWN_BARS, Label
+from streams.core.regime.change import WINDOW, Watch, observe
 from streams.core.regime.classify import LABELS, probabilities, quantise, uncertainty
 from tests.builders import T0, message, settings_changed
 from tests.spec import Spec, given
@@ -138,6 +140,7 @@ def test_features_that_warm_up_again_make_it_unknown_again() -> None:
     spec = warmed(RISING).when(bar({"close": 1.0}))
     (event,) = spec.of(RegimeClassified)
     assert (event.regime, event.previous, event.uncertainty) == (Regime.UNKNOWN, Regime.TREND_UP, 1)
+    assert spec.state.labels["BTC-USDT-SWAP"] == Label()
     assert label(spec.when(bar(RISING))) is Regime.UNKNOWN
 
 
@@ -168,8 +171,29 @@ def test_a_jump_in_volatility_is_unknown_on_its_bar_and_the_eight_after_it() -> 
 
 def test_a_smaller_jump_needs_another_one_to_be_a_change_point() -> None:
     spec = given(STAGE, message(settings_changed()), *steady(UNKNOWN_BARS))
-    # 2.9 % is 8.4 times the usual square: z = 7.4, the sum 6.9; 2 % adds 4.x - 1 - 0.5 more.
-    assert labels(spec, at_close(102.9), at_close(102.9 * 1.02)) == [Regime.TREND_UP, Regime.UNKNOWN]
+    # 3 % is 9.1 times the usual square: z = 8.1, the sum 7.6; 2 % adds more than 0.4 to it.
+    assert labels(spec, at_close(103.0), at_close(103.0 * 1.02)) == [Regime.TREND_UP, Regime.UNKNOWN]
+
+
+def test_a_market_that_falls_silent_is_a_change_point_too() -> None:
+    # z = -1 on every bar without a move, so the lower sum gains 0.5 a bar and is above 8 on the 17th.
+    watch = Watch()
+    for index in range(UNKNOWN_BARS):
+        watch = observe(watch, 100.0 if index % 2 else 101.0)
+    since = []
+    for _ in range(18):
+        watch = observe(watch, watch.close)
+        since.append(watch.since)
+    assert since.index(0) == 16
+
+
+def test_the_running_sums_are_those_of_the_window() -> None:
+    watch = Watch()
+    for index in range(WINDOW + 300):
+        watch = observe(watch, 100.0 + (index * index) % 17)
+    assert len(watch.squares) == WINDOW
+    assert watch.total == pytest.approx(fsum(watch.squares), rel=1e-12)
+    assert watch.total_squares == pytest.approx(fsum(square * square for square in watch.squares), rel=1e-12)
 
 
 def test_a_flat_market_has_no_change_point() -> None:
