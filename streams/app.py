@@ -39,6 +39,8 @@ RESTART = 75
 """EX_TEMPFAIL: the supervisor starts the worker again, with a pause that grows."""
 STALL_S = 30.0
 """Seconds without progress, with inputs waiting on the log, after which a worker gives up."""
+LOOK_S = 0.5
+"""How often the watchdog looks."""
 SESSION_S = 10.0
 """After this long without a heartbeat the broker gives a worker's shards to another."""
 DEFAULT_STAGES = "streams.pipeline:STAGES"
@@ -92,7 +94,7 @@ def build_app(*, log_url: str, worker_id: str, shards: int = 1, positions: Posit
 
 
 class Watchdog(threading.Thread):
-    """Once a second: heartbeats of silent shards, and the end of a worker that no longer gets anywhere.
+    """Twice a second: heartbeats of silent shards, and the end of a worker that no longer gets anywhere.
 
     A thread of its own, so that it sees a stuck event loop too. ``on_idle``: called once when every input there is
     has been taken.
@@ -105,10 +107,10 @@ class Watchdog(threading.Thread):
         self._stall_s = stall_s
         self._on_idle = on_idle
         self._stopped = threading.Event()
-        self._idle_seconds = 0
+        self._idle_looks = 0
 
     def run(self) -> None:
-        while not self._stopped.wait(1.0):
+        while not self._stopped.wait(LOOK_S):
             self.look()
 
     def look(self) -> None:
@@ -118,9 +120,9 @@ class Watchdog(threading.Thread):
         for shard, seconds in waiting.items():
             if seconds > self._stall_s:
                 self._fail(f"shard {shard}", TimeoutError(f"inputs wait, but nothing was taken for {seconds:.0f} s"))
-        self._idle_seconds = 0 if waiting or not self._shards.live() else self._idle_seconds + 1
+        self._idle_looks = 0 if waiting or not self._shards.live() else self._idle_looks + 1
         on_idle = self._on_idle
-        if on_idle is not None and self._idle_seconds >= 2:
+        if on_idle is not None and self._idle_looks >= 2:
             self._on_idle = None
             on_idle()
 
@@ -169,8 +171,15 @@ def _terminate_self() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
+class _Worker(Worker):
+    """Faust's worker without the second it sleeps before it closes its loop."""
+
+    async def _sentinel_task(self) -> None:
+        """Return at once: everything of ours has been waited for."""
+
+
 def _run(app: BatchApp) -> int:
-    worker = Worker(app, quiet=True, override_logging=False, redirect_stdouts=False)
+    worker = _Worker(app, quiet=True, override_logging=False, redirect_stdouts=False)
     worker.spinner = None
     try:
         worker.execute_from_commandline()

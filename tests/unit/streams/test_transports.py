@@ -10,10 +10,12 @@ import aiokafka
 import faust.streams
 import pytest
 from aiokafka.consumer.consumer import AIOKafkaConsumer
+from faust.tables.manager import TableManager
 from faust.transport import consumer as faust_consumer
 from faust.transport.drivers import TRANSPORTS
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
+from faust.worker import Worker
 
 from streams.log.base import StoredRecord
 from streams.transports import register
@@ -162,6 +164,8 @@ FAUST_INSIDES: list[tuple[type[Any], tuple[str, ...]]] = [
     ),
     (driver.Consumer, ("_new_consumer_thread",)),
     (driver.AIOKafkaConsumerThread, ("_create_worker_consumer", "_commit", "getmany", "_ensure_consumer")),
+    (Worker, ("_sentinel_task",)),
+    (TableManager, ("_update_channels", "recovery")),
     (BatchApp, ("_create_directories", "_on_agent_error", "on_rebalance_start", "consumer_generation_id")),
 ]
 
