@@ -196,7 +196,7 @@ def test_protection_is_in_place_while_nothing_is_liquidated() -> None:
     assert [order.quantity for order in rig.of(OrderIntended) if order.purpose == "STOP"] == [Decimal(500)]
 
 
-def test_last_stands_in_for_a_mark_coarser_than_the_bars_from_the_next_close_on() -> None:
+def test_an_hourly_mark_holds_for_three_hours_and_then_last_stands_in() -> None:
     rig = Rig(slippage_bps=0, participation_pct=100)
     rig.feed(
         FeedStatus("BTC-USDT-SWAP", Channel.MARK, FeedState.OPEN, FeedOrigin.RECORDED, "test", cadence_us=60 * MINUTE)
@@ -204,7 +204,8 @@ def test_last_stands_in_for_a_mark_coarser_than_the_bars_from_the_next_close_on(
     rig.feed(approved(stop="1000", quantity="500", margin_leverage=100))
     rig.bar("80000/80000/80000/80000", volume="1000000")
     rig.mark("80000", ts=rig.ts)
-    rig.bar("80000/80000/79600/79600")
-    assert rig.now(VenueLiquidated) == []
-    rig.bar("79600/79600/79400/79500")
-    assert [event.mark_price for event in rig.now(VenueLiquidated)] == [Decimal(79500)]
+    for _ in range(3):
+        rig.bar("80000/80000/79400/79400", minutes=1, ts_open=rig.ts + 59 * MINUTE)
+        assert rig.now(VenueLiquidated) == []
+    rig.bar("80000/80000/79400/79400")
+    assert [event.mark_price for event in rig.now(VenueLiquidated)] == [Decimal(79400)]

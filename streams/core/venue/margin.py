@@ -110,20 +110,12 @@ def mark_of(book: Book, terms: Terms) -> Decimal:
 
 
 def mark_is_missing(book: Book, terms: Terms, now: int) -> bool:
-    """Whether last stands in for the mark: it is substituted, and there is none, it is stale, or a bar closed since.
-
-    The last holds for a mark that is coarser than the bars (ADR 0010).
-    """
+    """Whether last stands in for the mark: it may be substituted, and there is none or it is stale (ADR 10)."""
     if not terms.mark_substitute:
         return False
     cadence = book.mark_cadence_us
     age_max = MARK_AGE_MAX_US if cadence is None else STALE_AFTER_CADENCES * cadence
-    outlived = _mark_is_coarse(book) and now > book.ts_mark
-    return book.mark_price is None or outlived or now - book.ts_mark > age_max
-
-
-def _mark_is_coarse(book: Book) -> bool:
-    return book.bar_us > 0 and book.mark_cadence_us is not None and book.mark_cadence_us > book.bar_us
+    return book.mark_price is None or now - book.ts_mark > age_max
 
 
 def is_liquidated(state: VenueState, book: Book, mark: Decimal) -> bool:
