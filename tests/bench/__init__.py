@@ -1,0 +1,1 @@
+"""Benchmarks: measured, never asserted. ``python -m tests.bench NAME|all [--write] [--full]``, or ``make bench``."""
