@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
 from decimal import Decimal
+from pathlib import Path
+
+import pytest
 
 from schemas.envelope import Message
 from schemas.events.common import Quality, Side
 from schemas.events.control import TimerFired
 from schemas.events.data import BarClosed, GapClosed, GapOpened, QualityChanged
 from schemas.events.market import Channel, FeedOrigin, FeedState, FeedStatus, MarkPrice, Trade, VenueBar
-from schemas.values import Price, Quantity
+from schemas.values import SECOND, Micros, Price, Quantity
 from streams.core.bars import STAGE
-from tests.builders import T0, at, message
+from tests.builders import at, message
 from tests.spec import Spec, given
 
 BTC, ETH = "BTC-USDT-SWAP", "ETH-USDT-SWAP"
-"""T0 is 16:00:00, so every timeframe opens at T0 itself."""
+"""T0 is 16:00:00, so every timeframe opens at ``at(0)`` itself."""
 
 
 def trade(price: str, quantity: str, seconds: float, *, instrument_id: str = BTC) -> Message:
@@ -277,4 +282,37 @@ def test_decide_leaves_the_state_alone() -> None:
     assert len(STAGE.decide(spec.state, venue_bar(4, "1 2 1 1", "2"))) == 2
     assert len(STAGE.decide(spec.state, message(TimerFired("paper"), ts=at(9999)))) == 3
     assert repr(spec.state) == before
-    assert at(0) == T0
+
+
+def recorded(path: Path, timeframe: str) -> list[VenueBar]:
+    """Read a recorded candle file: open time in milliseconds, open, high, low, close, base volume."""
+    with gzip.open(path, "rt") as lines:
+        rows = list(csv.reader(lines))[1:]
+    return [
+        VenueBar(
+            BTC,
+            timeframe,
+            Micros(int(row[0]) * 1000),
+            *(Price(Decimal(text)) for text in row[1:5]),
+            base_volume=Quantity(Decimal(row[5])),
+        )
+        for row in rows
+    ]
+
+
+def market(bar: BarClosed | VenueBar) -> tuple[Decimal, ...]:
+    return bar.open_price, bar.high_price, bar.low_price, bar.close_price, bar.base_volume
+
+
+@pytest.mark.recorded
+def test_five_recorded_minutes_make_the_exchanges_own_bar(shared_data: Path) -> None:
+    candles = shared_data / "okx" / "candles"
+    own = {bar.ts_open: bar for bar in recorded(candles / "BTC-USDT-SWAP_5m_20250318-20250527.csv.gz", "5m")}
+    spec, compared = given(STAGE), 0
+    for minute in recorded(candles / "BTC-USDT-SWAP_1m_20250318-20250417.csv.gz", "1m"):
+        spec.when(minute, ts=minute.ts_open + 60 * SECOND)
+        for bar in spec.of(BarClosed):
+            if bar.timeframe == "5m" and bar.complete:
+                assert market(bar) == market(own[bar.ts_open])
+                compared += 1
+    assert compared == 8639

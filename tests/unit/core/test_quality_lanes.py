@@ -20,7 +20,7 @@ from schemas.events.market import (
 )
 from schemas.values import SECOND, Price, Quantity, Rate
 from streams.core.quality import STAGE
-from tests.builders import MINUTE, T0, at, btc_swap, eth_swap, message
+from tests.builders import T0, at, btc_swap, eth_swap, message
 from tests.quality_ticks import BTC, ETH, bar, changed, mark, quote, status, timer, trade
 from tests.spec import given
 
@@ -172,4 +172,3 @@ def test_decide_leaves_the_state_alone() -> None:
         assert isinstance(tick, Message)
         assert STAGE.decide(spec.state, tick)
         assert repr(spec.state) == before
-    assert MINUTE == 60 * SECOND

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from schemas.envelope import Message
-from schemas.events.common import Regime
 from schemas.events.intelligence import FeaturesComputed, SignalScored
 from schemas.values import Micros
 from streams.core.signals import STAGE
@@ -127,4 +126,3 @@ def test_a_score_of_nothing_has_no_sign() -> None:
 
 def test_knows_every_strategy_of_the_default_settings() -> None:
     assert set(settings_changed().values["strategies"].split(",")) == set(STRATEGIES)
-    assert Regime.UNKNOWN not in STRATEGIES
