@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import closing
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,10 +14,11 @@ from schemas.envelope import Event
 from schemas.events import control
 from schemas.events.common import TradingState
 from schemas.plan_document import PlanDocumentError, parse_plan_document
+from schemas.values import Money
 from services.commands.common import DONE, MISSING, NO, CliError, JsonOption, LogOption, emit, load, open_log
 from services.control.answers import describe, in_words
 from services.control.commands import CommandDesk
-from services.control.symbols import INSTRUMENT
+from services.control.symbols import AMOUNT, INSTRUMENT
 
 WaitOption = Annotated[float, typer.Option("--wait", min=0.0, max=600.0, help="Seconds to wait for the outcome.")]
 ReasonOption = Annotated[str | None, typer.Option("--reason", help="Why, for the record.")]
@@ -32,7 +34,12 @@ def register(app: typer.Typer) -> None:
     app.add_typer(plan, name="plan")
     position = _group("Close a position.")
     position.command("close")(close)
+    position.callback()(_several)
     app.add_typer(position, name="position")
+    account = _group("Pay paper cash in or take it out.")
+    account.command("transfer", context_settings={"ignore_unknown_options": True})(transfer)
+    account.callback()(_several)
+    app.add_typer(account, name="account")
     risk = _group("Pause, resume, kill, move a limit, or look at the trading state.")
     for function in (pause, resume, kill, override, status):
         risk.command(function.__name__)(function)
@@ -41,6 +48,10 @@ def register(app: typer.Typer) -> None:
 
 def _group(words: str) -> typer.Typer:
     return typer.Typer(help=words, no_args_is_help=True, rich_markup_mode=None)
+
+
+def _several() -> None:
+    """Keep a group with one command a group."""
 
 
 def generate(
@@ -82,6 +93,17 @@ def close(
 ) -> None:  # fmt: skip
     """Close an instrument's position at market and cancel its working entries."""
     _ask(context, log, lambda desk: control.ClosePosition(desk.account_id, _known(desk, instrument)), wait, as_json)
+
+
+def transfer(
+    context: typer.Context,
+    amount: Annotated[str, typer.Argument(help="USDT; negative to take out.")],
+    log: LogOption = None, wait: WaitOption = WAIT_S, as_json: JsonOption = False,
+) -> None:  # fmt: skip
+    """Pay paper cash in, or take it out with a negative amount; it counts as a flow, not as a profit."""
+    if not AMOUNT.fullmatch(amount):
+        raise CliError(f"{amount}: must be an amount such as 3000 or -500.50")
+    _ask(context, log, lambda desk: control.TransferCash(desk.account_id, Money(Decimal(amount))), wait, as_json)
 
 
 def pause(

@@ -10,6 +10,8 @@ from typing import Any
 from fastapi import Request
 
 from schemas.events.common import TradingState
+from schemas.values import Money
+from services.control.symbols import AMOUNT
 from services.errors import ApiError, invalid
 
 BODY_BYTES_MAX = 64 * 1024
@@ -94,3 +96,11 @@ def pause_state(body: Mapping[str, Any]) -> TradingState:
     if value not in allowed:
         raise invalid("state", f"must be one of {', '.join(allowed)}")
     return TradingState(value)
+
+
+def money_amount(body: Mapping[str, Any], field: str) -> Money:
+    """Return an amount of money, a decimal in a string with at most 8 decimals and 12 digits before the point."""
+    value = body.get(field)
+    if not isinstance(value, str) or not AMOUNT.fullmatch(value):
+        raise invalid(field, 'must be a decimal in a string, such as "3000" or "-500.50"')
+    return Money(Decimal(value))

@@ -22,11 +22,13 @@ from schemas.events.control import (
     PauseTrading,
     Planner,
     ResumeTrading,
+    TransferCash,
 )
 from schemas.plan_document import PlanDocumentError, parse_plan_document
+from services.control import bodies
 from services.control.answers import describe
 from services.control.commands import Answer, CommandDesk
-from services.control.requests import flag, only, parse_object, pause_state, read_body, text
+from services.control.requests import flag, money_amount, only, parse_object, pause_state, read_body, text
 from services.control.symbols import INSTRUMENT, SymbolError, instrument_of
 from services.errors import ApiError, FieldError, invalid
 
@@ -76,7 +78,7 @@ def _add_plan_routes(router: APIRouter, desk: CommandDesk, wait_s: float) -> Non
         instrument_id = _known(desk, _instrument(symbol, market_type))
         return respond(desk.ask(GeneratePlan(desk.account_id, instrument_id, Planner.RULES), wait_s=wait_s))
 
-    @router.post("/plans/execute")
+    @router.post("/plans/execute", openapi_extra=bodies.PLAN)
     def execute(body: Body) -> JSONResponse:
         """Send a plan document through risk; answer with the verdict and every check."""
         document = parse_object(body, required=True)
@@ -87,7 +89,7 @@ def _add_plan_routes(router: APIRouter, desk: CommandDesk, wait_s: float) -> Non
         _known(desk, document["instrument_id"])
         return respond(desk.ask(ExecutePlan(desk.account_id, body.decode()), wait_s=wait_s))
 
-    @router.post("/positions/close")
+    @router.post("/positions/close", openapi_extra=bodies.CLOSE)
     def close(body: Body, symbol: str | None = None, market_type: str = "perp") -> JSONResponse:
         """Close one position at market: name it by query (symbol, market_type) or by body (instrument_id)."""
         fields = parse_object(body, required=False)
@@ -100,7 +102,7 @@ def _add_plan_routes(router: APIRouter, desk: CommandDesk, wait_s: float) -> Non
 
 
 def _add_risk_routes(router: APIRouter, desk: CommandDesk, wait_s: float) -> None:
-    @router.post("/risk/pause")
+    @router.post("/risk/pause", openapi_extra=bodies.PAUSE)
     def pause(body: Body) -> JSONResponse:
         """Stop opening (REDUCING), or with ``{"state": "HALTED"}`` everything but protection."""
         fields = parse_object(body, required=False)
@@ -108,14 +110,14 @@ def _add_risk_routes(router: APIRouter, desk: CommandDesk, wait_s: float) -> Non
         command = PauseTrading(desk.account_id, pause_state(fields), text(fields, "reason") or "")
         return respond(desk.ask(command, wait_s=wait_s))
 
-    @router.post("/risk/resume")
+    @router.post("/risk/resume", openapi_extra=bodies.RESUME)
     def resume(body: Body) -> JSONResponse:
         """Release the operator's pause; with ``{"reason": "..."}`` latched causes too."""
         fields = parse_object(body, required=False)
         only(fields, "reason")
         return respond(desk.ask(ResumeTrading(desk.account_id, text(fields, "reason")), wait_s=wait_s))
 
-    @router.post("/risk/kill")
+    @router.post("/risk/kill", openapi_extra=bodies.KILL)
     def kill(body: Body) -> JSONResponse:
         """Halt and cancel every entry; with ``{"flatten": true}`` close every position at market."""
         fields = parse_object(body, required=False)
@@ -123,13 +125,20 @@ def _add_risk_routes(router: APIRouter, desk: CommandDesk, wait_s: float) -> Non
         command = KillSwitch(desk.account_id, flag(fields, "flatten"), text(fields, "reason") or "")
         return respond(desk.ask(command, wait_s=wait_s))
 
-    @router.post("/risk/override")
+    @router.post("/risk/override", openapi_extra=bodies.OVERRIDE)
     def override(body: Body) -> JSONResponse:
         """Move one limit inside its hard bound: ``{"name", "value", "reason"}``."""
         fields = parse_object(body, required=True)
         only(fields, "name", "value", "reason")
         name, value, reason = (text(fields, field, required=True) or "" for field in ("name", "value", "reason"))
         return respond(desk.ask(OverrideLimit(desk.account_id, name, value, reason), wait_s=wait_s))
+
+    @router.post("/account/transfer", openapi_extra=bodies.TRANSFER)
+    def transfer(body: Body) -> JSONResponse:
+        """Pay paper cash in (positive) or take it out (negative): ``{"amount": "3000"}``; it is no profit."""
+        fields = parse_object(body, required=True)
+        only(fields, "amount")
+        return respond(desk.ask(TransferCash(desk.account_id, money_amount(fields, "amount")), wait_s=wait_s))
 
 
 def _add_command_route(router: APIRouter, desk: CommandDesk) -> None:

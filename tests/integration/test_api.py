@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,7 @@ CALLS: list[tuple[str, str]] = [
     ("POST", "/risk/resume"),
     ("POST", "/risk/kill"),
     ("POST", "/risk/override"),
+    ("POST", "/account/transfer"),
     ("GET", "/commands/abc"),
 ]
 
@@ -214,6 +216,9 @@ def test_pause_works_without_and_with_a_body(api: httpx.Client, body: Any, state
         ("/risk/resume", {"reason": "x" * 501}, "reason"),
         ("/risk/kill", {"flatten": "yes"}, "flatten"),
         ("/risk/override", {"name": "heat_pct_max", "value": 5, "reason": "x"}, "value"),
+        ("/account/transfer", {"amount": 3000}, "amount"),
+        ("/account/transfer", {"amount": "1e25"}, "amount"),
+        ("/account/transfer", {"amount": "0.000000001"}, "amount"),
     ],
 )
 def test_a_malformed_risk_body_is_422(api: httpx.Client, path: str, body: Any, field: str) -> None:
@@ -228,6 +233,28 @@ def test_kill_override_and_close_reach_the_trader(api: httpx.Client) -> None:
     assert api.post("/risk/override", json=override).json()["status"] == "done"
     flat = api.post("/positions/close?symbol=BTC-USDT&market_type=perp")
     assert (flat.status_code, flat.json()["status"]) == (409, "refused")
+
+
+def test_every_caller_gets_the_answer_to_its_own_command(api: httpx.Client) -> None:
+    symbols = ["BTC-USDT", "ETH-USDT"] * 10
+
+    def ask(symbol: str) -> dict[str, Any]:
+        body: dict[str, Any] = api.post(f"/plans/generate?symbol={symbol}&market_type=perp").json()
+        return body
+
+    with ThreadPoolExecutor(10) as pool:
+        answers = list(pool.map(ask, symbols))
+    assert [answer["outcome"]["payload"]["instrument_id"] for answer in answers] == [f"{name}-SWAP" for name in symbols]
+    assert all(answer["outcome"]["payload"]["command_id"] == answer["command_id"] for answer in answers)
+    assert len({answer["command_id"] for answer in answers}) == len(symbols)
+
+
+def test_the_api_describes_the_bodies_it_takes(api: httpx.Client) -> None:
+    paths = api.get("/openapi.json").json()["paths"]
+    plan = paths["/plans/execute"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert set(plan["required"]) <= set(PLAN)
+    assert "$ref" not in json.dumps(plan)
+    assert paths["/risk/pause"]["post"]["requestBody"]["required"] is False
 
 
 def test_no_answer_in_time_is_202_and_the_outcome_is_found_later(log: SqliteLog) -> None:

@@ -148,6 +148,12 @@ def test_an_override_past_the_hard_bound_is_422(api: httpx.Client) -> None:
     assert api.post("/risk/override", json={"name": "heat_pct_max", "value": "15", "reason": "news"}).status_code == 200
 
 
+def test_a_deposit_is_booked_and_more_than_there_is_cannot_be_taken_out(api: httpx.Client) -> None:
+    assert api.post("/account/transfer", json={"amount": "3000"}).json()["status"] == "done"
+    refused = api.post("/account/transfer", json={"amount": "-999999999"})
+    assert (refused.status_code, refused.json()["detail"].split(":")[0]) == (409, "CASH_INSUFFICIENT")
+
+
 def test_closing_what_is_flat_is_a_conflict_that_says_so(api: httpx.Client) -> None:
     response = api.post("/positions/close", json={"instrument_id": "BTC-USDT"})
     assert response.status_code in (404, 409)

@@ -111,6 +111,7 @@ def test_log_commands_do_not_load_the_api_or_the_stages() -> None:
         (["log", "topics", "--log", "sqlite:///none.db"], 3, "none.db: no such log"),
         (["feed", "import", "none.csv"], 2, "none.csv"),
         (["plan", "execute", "none.json"], 2, "none.json"),
+        (["account", "transfer", "1e25"], 2, "1e25: must be an amount"),
         (["risk", "override", "heat_pct_max", "5"], 2, "--reason"),
     ],
 )
