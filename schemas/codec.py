@@ -22,13 +22,16 @@ from typing import Any, NewType, get_args, get_origin, get_type_hints
 
 from fastavro import parse_schema, schemaless_reader, schemaless_writer
 
+from schemas.avro_types import DECIMAL_PRECISION
 from schemas.envelope import Envelope, Event
 from schemas.events import EVENT_TYPES
+from schemas.values import SCALES
 
 AVRO_DIR = Path(__file__).parent / "avro"
 IDS_FILE = AVRO_DIR / "ids.json"
 HEADER_BYTES = 5
 _MAGIC = 0
+_UNSCALED_END = 10**DECIMAL_PRECISION
 
 Convert = Callable[[Any], Any]
 """How one field crosses; where a table holds none, the field crosses as it is."""
@@ -66,16 +69,21 @@ def latest_version(name: str) -> int:
     return max(map(int, schema_ids()[name]))
 
 
-def _without_time_types(schema: Any) -> Any:
-    """Drop timestamp logical types: inside, a moment is an int, and building datetimes costs more than the decode."""
+def _without_logical_types(schema: Any) -> Any:
+    """Drop logical types; the bytes stay the same.
+
+    Inside, a moment is an int, and decimals are converted here: the library takes 3-5 us for each, this 0.3 us.
+    """
     if isinstance(schema, list):
-        return [_without_time_types(part) for part in schema]
+        return [_without_logical_types(part) for part in schema]
     if not isinstance(schema, dict):
         return schema
     if schema.get("logicalType") == "timestamp-micros":
         return "long"
+    if schema.get("logicalType") == "decimal":
+        return "bytes"
     return {
-        key: _without_time_types(value) if key in ("type", "fields", "items", "values") else value
+        key: _without_logical_types(value) if key in ("type", "fields", "items", "values") else value
         for key, value in schema.items()
     }
 
@@ -90,7 +98,7 @@ class _EventCodec:
         version = latest_version(cls.__name__)
         schema_id = schema_ids()[cls.__name__][str(version)]
         self.header = pack(">bI", _MAGIC, schema_id)
-        self.schema = parse_schema(_without_time_types(json.loads(schema_text(schema_id))))
+        self.schema = parse_schema(_without_logical_types(json.loads(schema_text(schema_id))))
         self.names = tuple(field.name for field in fields(cls))
         self._get = attrgetter(*self.names) if len(self.names) > 1 else _single(self.names[0])
         hints = get_type_hints(cls)
@@ -99,15 +107,18 @@ class _EventCodec:
 
     def encode(self, envelope: Envelope, event: Event) -> bytes:
         record = dict(zip(self.names, self._get(event), strict=True))
-        for name, convert in self._to_wire:
-            record[name] = convert(record[name])
-        record["envelope"] = envelope._asdict()
+        name = ""
         out = BytesIO()
         out.write(self.header)
         try:
+            for name, convert in self._to_wire:
+                record[name] = convert(record[name])
+            record["envelope"] = envelope._asdict()
+            name = ""
             schemaless_writer(out, self.schema, record)
         except (ValueError, TypeError, AttributeError, OverflowError) as error:
-            raise CodecError(f"{self.cls.__name__}: {_blame(self.cls, event, error)}") from error
+            where = f"{self.cls.__name__}.{name}" if name else self.cls.__name__
+            raise CodecError(f"{where}: {error}") from error
         return out.getvalue()
 
     def build(self, record: dict[str, Any]) -> tuple[Envelope, Event]:
@@ -119,16 +130,6 @@ class _EventCodec:
 
 def _single(name: str) -> Callable[[Any], tuple[Any]]:
     return lambda event: (getattr(event, name),)
-
-
-def _blame(cls: type[Any], event: Event, error: Exception) -> str:
-    """Name the decimal field that holds a float or too many places, if one does; else the library's own words."""
-    for name, hint in get_type_hints(cls).items():
-        if isinstance(hint, NewType) and hint.__supertype__ is Decimal:
-            value = getattr(event, name, None)
-            if not isinstance(value, Decimal):
-                return f"{name}={value!r} is a {type(value).__name__}; {hint.__name__} must be a Decimal"
-    return str(error)
 
 
 def _unwrap_optional(hint: Any) -> tuple[Any, bool]:
@@ -147,7 +148,7 @@ def _optional(convert: Convert | None, optional: bool) -> Convert | None:
 def _to_wire(hint: Any) -> Convert | None:
     inner, optional = _unwrap_optional(hint)
     if isinstance(inner, NewType) and inner.__supertype__ is Decimal:
-        return _optional(_require_decimal, optional)
+        return _optional(_decimal_to_wire(SCALES[inner.__name__]), optional)
     if get_origin(inner) is tuple:
         item = _to_wire(get_args(inner)[0])
         return _optional(list if item is None else lambda values: [item(value) for value in values], optional)
@@ -156,10 +157,25 @@ def _to_wire(hint: Any) -> Convert | None:
     return None
 
 
-def _require_decimal(value: Any) -> Decimal:
-    if type(value) is not Decimal:
-        raise CodecError(f"{value!r} is a {type(value).__name__} where a Decimal is required")
-    return value
+@cache
+def _decimal_to_wire(scale: int) -> Convert:
+    """Return the converter of a unit: two's complement, big-endian, of the unscaled integer (Avro 1.11, decimal)."""
+
+    def convert(value: Any) -> bytes:
+        if type(value) is not Decimal:
+            raise CodecError(f"{value!r} is a {type(value).__name__} where a Decimal is required")
+        scaled = value.scaleb(scale)
+        unscaled = int(scaled)
+        if scaled != unscaled or abs(unscaled) >= _UNSCALED_END:
+            raise CodecError(f"{value} does not fit {DECIMAL_PRECISION} digits with {scale} decimal places")
+        return unscaled.to_bytes((unscaled.bit_length() + 8) // 8, "big", signed=True)
+
+    return convert
+
+
+@cache
+def _decimal_from_wire(scale: int) -> Convert:
+    return lambda data: Decimal(int.from_bytes(data, "big", signed=True)).scaleb(-scale)
 
 
 def _record_to_wire(cls: type[Any]) -> Callable[[Any], dict[str, Any]]:
@@ -172,6 +188,8 @@ def _record_to_wire(cls: type[Any]) -> Callable[[Any], dict[str, Any]]:
 
 def _from_wire(hint: Any) -> Convert | None:
     inner, optional = _unwrap_optional(hint)
+    if isinstance(inner, NewType) and inner.__supertype__ is Decimal:
+        return _optional(_decimal_from_wire(SCALES[inner.__name__]), optional)
     if get_origin(inner) is tuple:
         item = _from_wire(get_args(inner)[0])
         return _optional(tuple if item is None else lambda values: tuple([item(value) for value in values]), optional)
@@ -213,7 +231,7 @@ def _reader(schema_id: int) -> tuple[_EventCodec, Any, Any]:
     codec = _codec(EVENT_TYPES[name])
     if version == latest_version(name):
         return codec, codec.schema, None
-    writer = parse_schema(_without_time_types(json.loads(schema_text(schema_id))))
+    writer = parse_schema(_without_logical_types(json.loads(schema_text(schema_id))))
     return codec, writer, codec.schema
 
 

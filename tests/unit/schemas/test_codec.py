@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from decimal import Decimal
+from io import BytesIO
 from pathlib import Path
 
 import pytest
+from fastavro import parse_schema, schemaless_reader
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,6 +40,24 @@ def test_a_record_is_framed_with_magic_byte_and_locked_schema_id() -> None:
 @given(st.decimals(min_value=0, max_value=10**12, places=12, allow_nan=False))
 def test_a_price_crosses_the_wire_exactly(value: Decimal) -> None:
     assert roundtrip(replace(TRADE, last_price=price(value))).last_price == value
+
+
+@given(st.integers(-(10**38) + 1, 10**38 - 1))
+def test_a_stock_reader_decodes_every_decimal_to_the_same_value(unscaled: int) -> None:
+    value = Decimal(unscaled).scaleb(-12)
+    data = encode(message(TRADE).envelope, replace(TRADE, last_price=Price(value)))
+    schema = parse_schema(json.loads(schema_text(int.from_bytes(data[1:5], "big"))))
+    record = schemaless_reader(BytesIO(data[5:]), schema, None)
+    assert isinstance(record, dict)
+    assert record["last_price"] == value
+    assert roundtrip(replace(TRADE, last_price=Price(value))).last_price == value
+
+
+@pytest.mark.parametrize("value", [Decimal(10) ** 26, Decimal("NaN"), Decimal("Infinity"), Decimal("1e-13")])
+def test_a_decimal_that_does_not_fit_its_unit_is_refused_by_name(value: Decimal) -> None:
+    wrong = replace(TRADE, last_price=Price(value))
+    with pytest.raises(CodecError, match=r"Trade\.last_price"):
+        encode(message(wrong).envelope, wrong)
 
 
 def test_a_float_in_a_price_fails_loudly_and_names_the_field() -> None:
