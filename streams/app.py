@@ -39,6 +39,8 @@ RESTART = 75
 """EX_TEMPFAIL: the supervisor starts the worker again, with a pause that grows."""
 STALL_S = 30.0
 """Seconds without progress, with inputs waiting on the log, after which a worker gives up."""
+NOISY = ("faust", "mode", "aiokafka", "streams.transports")
+"""Loggers of Faust's services, whose news of every start fill a screen: only their warnings are shown."""
 LOOK_S = 0.5
 """How often the watchdog looks."""
 SESSION_S = 10.0
@@ -147,8 +149,8 @@ def run_worker(
     until_idle: stop cleanly once every input on the log has been taken.
     A trader that stops ends the process with RESTART from inside.
     """
-    for library in ("faust", "mode", "aiokafka"):  # their news of every start fill a screen; their warnings count
-        logging.getLogger(library).setLevel(logging.WARNING)
+    for name in NOISY:
+        logging.getLogger(name).setLevel(logging.WARNING)
     log = open_log(log_url)
     create_log(log, shards=shards)
 
