@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import faust.streams
+from aiokafka.codec import has_zstd
 from faust.worker import Worker
 
 from streams.agents import declare_trader
@@ -63,6 +64,8 @@ def build_app(*, log_url: str, worker_id: str, shards: int = 1, positions: Posit
     """Return a Faust app for a log, without agents. Raises ValueError for a URL no driver of ours serves."""
     if getattr(faust.streams, "_CStreamIterator", None) is None:  # the pure-Python stream acknowledges what it skipped
         raise RuntimeError("faust-streaming has no compiled stream iterator here: install its wheel")
+    if log_url.startswith("kafka:") and not has_zstd():
+        raise RuntimeError("aiokafka cannot read zstd here: install cramjam")
     register()
     broker = broker_url(log_url)
     prefix = KafkaAddress.parse(log_url).prefix if log_url.startswith("kafka:") else ""
