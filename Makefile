@@ -45,6 +45,7 @@ kafka-stop: setup ## stop that broker, by its own pid file
 
 schemas: setup ## bring schemas/avro up to the event classes
 	$(PY) -m schemas.generate --write
+	$(PY) -m projections.generate --write
 
 clean: ## remove the environment and everything a run wrote
 	rm -rf $(VENV) var
