@@ -5,21 +5,21 @@ Used by the control API and by the command line alike. It decides nothing: the c
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from struct import pack
 from threading import Event as Alarm
 from threading import Lock
 from uuid import uuid4
 
-from schemas.codec import HEADER_BYTES, CodecError, decode, encode, schema_ids
+from schemas.codec import decode, encode
 from schemas.envelope import NOT_SEQUENCED, Envelope, Event
 from schemas.events import control, plan, risk
 from schemas.events.market import InstrumentDefined
 from schemas.values import SECOND, Micros
+from services.control.scan import headers_of, is_one_of, naming, newest_time
 from streams.log.base import EventLog, NewRecord
-from streams.reader import Accepted, SeqReader
 
 COMMANDS = "commands"
 ANSWER_TOPICS = ("plans", "verdicts")
@@ -28,12 +28,10 @@ RECORDED_AFTER_S = 3600
 POLL_S = 0.005
 POLL_LIMIT = 500
 SCAN_LIMIT = 5_000
-TAIL = 100
 PRODUCER = "control"
 
-_INSTRUMENT_HEADERS = {pack(">bI", 0, number) for number in schema_ids()[InstrumentDefined.__name__].values()}
-"""First bytes of every InstrumentDefined of any version: a tape is searched without decoding it."""
-
+_INSTRUMENT = headers_of(InstrumentDefined)
+_COMMAND_ID = re.compile(r"[0-9a-f]{32}")
 _FINAL_PLAN = (plan.PlanProposed, plan.PlanDeclined, control.CommandHandled)
 _FINAL_VERDICT = (risk.PlanApproved, risk.PlanDenied, plan.PlanDeclined, control.CommandHandled)
 _FINAL: dict[type[Event], tuple[type[Event], ...]] = {
@@ -69,9 +67,6 @@ class CommandDesk:
         self._shard = shard
         self._instruments = set(instruments)
         self._ticks_seen = 0
-        self._answers: dict[str, list[tuple[Envelope, Event]]] = {}
-        self._commands: dict[str, Event] = {}
-        self._readers = [SeqReader(log, topic, shard) for topic in (COMMANDS, *ANSWER_TOPICS)]
         self._lock = Lock()
 
     def ask(self, command: Event, *, wait_s: float) -> Answer:
@@ -84,12 +79,20 @@ class CommandDesk:
         return self._wait(command_id, command, starts, time.monotonic() + wait_s)
 
     def find(self, command_id: str) -> Answer | None:
-        """Return what the whole log knows of a command; None: no such command."""
-        with self._lock:
-            self._catch_up()
-            command = self._commands.get(command_id)
-            events = tuple(self._answers.get(command_id, ()))
-        return None if command is None else _answer(command_id, command, events)
+        """Return what the whole log knows of a command; None: no such command. Looks from the end back."""
+        if not _COMMAND_ID.fullmatch(command_id):
+            return None
+        said = naming(self._log, COMMANDS, self._shard, command_id)
+        asked = next((pair for pair in said if pair[0].event_id == command_id), None)
+        if asked is None:
+            return None
+        found: dict[str, tuple[Envelope, Event]] = {}
+        for topic in ANSWER_TOPICS:
+            for pair in naming(self._log, topic, self._shard, command_id, not_before=asked[0].ts_event):
+                if getattr(pair[1], "command_id", None) == command_id:
+                    found[pair[0].event_id] = pair
+        events = sorted(found.values(), key=lambda pair: (pair[0].step, pair[0].ordinal))
+        return _answer(command_id, asked[1], events)
 
     def knows(self, instrument_id: str) -> bool:
         """Tell whether an instrument is on the allow list or defined on the log."""
@@ -106,20 +109,10 @@ class CommandDesk:
         of a recorded run years ahead and make every later tick stale.
         """
         wall = Micros(time.time_ns() // 1000)
-        newest = self._newest("ticks") or self._newest("settings")
+        newest = newest_time(self._log, "ticks", self._shard) or newest_time(self._log, "settings", self._shard)
         if newest is None or wall - newest < RECORDED_AFTER_S * SECOND:
             return wall
-        return newest
-
-    def _newest(self, topic: str) -> Micros | None:
-        end = self._log.end_offset(topic, self._shard)
-        records = self._log.read(topic, self._shard, max(0, end - TAIL), limit=TAIL) if end else ()
-        for record in reversed(records):
-            try:
-                return decode(record.value)[0].ts_event
-            except CodecError:
-                continue  # the trader quarantines what it cannot read; the one before tells the time as well
-        return None
+        return Micros(newest)
 
     def _append(self, command: Event) -> str:
         command_id = uuid4().hex
@@ -159,20 +152,6 @@ class CommandDesk:
                 return answer
             pause.wait(POLL_S)
 
-    def _catch_up(self) -> None:
-        for reader in self._readers:
-            while reader.lag() > 0:
-                for accepted in reader.poll(SCAN_LIMIT):
-                    self._index(accepted)
-
-    def _index(self, accepted: Accepted) -> None:
-        if accepted.record.topic == COMMANDS:
-            self._commands[accepted.envelope.event_id] = accepted.event
-            return
-        command_id = getattr(accepted.event, "command_id", None)
-        if command_id is not None:
-            self._answers.setdefault(command_id, []).append((accepted.envelope, accepted.event))
-
     def _scan_instruments(self) -> None:
         end = self._log.end_offset("ticks", self._shard)
         while self._ticks_seen < end:
@@ -181,7 +160,7 @@ class CommandDesk:
                 return
             self._ticks_seen = records[-1].offset + 1
             for record in records:
-                if record.value[:HEADER_BYTES] in _INSTRUMENT_HEADERS:
+                if is_one_of(record, _INSTRUMENT):
                     event = decode(record.value)[1]
                     self._instruments.add(getattr(event, "instrument_id", ""))
 

@@ -4,27 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from schemas.codec import decode
-from schemas.envelope import Envelope, Event
 from schemas.events.account import EquityChanged
 from schemas.events.risk import TradingStateChanged
 from schemas.json_form import event_to_json, iso
+from services.control.scan import newest
 from streams.log.base import EventLog
-
-BLOCK = 1_000
-
-
-def newest(log: EventLog, topic: str, shard: int, kind: type[Event]) -> tuple[Envelope, Event] | None:
-    """Return the newest event of a type, reading the topic backwards. A repeat at the end is the same event again."""
-    end = log.end_offset(topic, shard)
-    while end > 0:
-        start = max(0, end - BLOCK)
-        for record in reversed(log.read(topic, shard, start, limit=end - start)):
-            envelope, event = decode(record.value)
-            if isinstance(event, kind):
-                return envelope, event
-        end = start
-    return None
 
 
 def trading_status(log: EventLog, shard: int) -> dict[str, Any]:
