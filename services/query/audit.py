@@ -1,4 +1,8 @@
-"""``/audit/{event_id}``: one event in full, the chain of causes it came from, and everything it led to."""
+"""``/audit/{event_id}``: one event in full, the chain of causes it came from, everything it led to, and its trade idea.
+
+A fill's cause is the tick that filled it; why there was an order at all is in the idea: the events that share its
+correlation id, and the causes of the first of them, down to the bar the plan rests on.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
-from psycopg import Connection
+from psycopg import Connection, sql
 
 from projections import trail
 from projections.trail import TrailEvent
@@ -17,6 +21,12 @@ from services.query.database import ReadDatabase, to_plain
 
 EFFECTS_MAX = 200
 DEPTH_MAX = 12
+_IDEA_COLUMNS = (
+    "event_type", "event_id", "causation_id", "stage", "step", "ordinal", "ts_event", "log_topic", "log_offset",
+)  # fmt: skip
+_IDEA = sql.SQL("SELECT {} FROM audit WHERE correlation_id = %s ORDER BY step, ordinal, log_offset LIMIT %s").format(
+    sql.SQL(", ").join(map(sql.Identifier, _IDEA_COLUMNS))
+)
 _EVENT_ID = re.compile(r"[0-9A-Za-z_.-]{1,64}")
 
 
@@ -40,14 +50,24 @@ def audit_router(database: ReadDatabase) -> APIRouter:
 
 
 def story(connection: Connection[Any], event: TrailEvent, *, limit: int) -> dict[str, Any]:
-    """Return an event with its row, its causes (nearest first) and its effects (level by level, bounded)."""
+    """Return an event with its row, causes (nearest first), effects (level by level, bounded) and idea."""
     effects, truncated = _effects(connection, event, limit)
+    idea = _idea(connection, event, limit)
+    first = trail.find(connection, idea[0]["event_id"]) if idea else None
     return {
-        "event": _plain(event) | {"row": to_plain(trail.payload(connection, event))},
-        "causes": [_plain(cause) | {"row": _row(connection, cause)} for cause in trail.causes(connection, event)],
+        "event": _with_row(connection, event),
+        "causes": [_with_row(connection, cause) for cause in trail.causes(connection, event)],
         "effects": effects,
         "effects_truncated": truncated,
+        "idea": idea,
+        "idea_causes": [_with_row(connection, cause) for cause in trail.causes(connection, first)] if first else [],
     }
+
+
+def _idea(connection: Connection[Any], event: TrailEvent, limit: int) -> list[dict[str, Any]]:
+    """Return the decision events of the same trade idea, first to last, at most ``limit``."""
+    rows = connection.execute(_IDEA, (event.correlation_id, limit)).fetchall()
+    return [to_plain(dict(zip(_IDEA_COLUMNS, row, strict=True))) for row in rows]
 
 
 def _effects(connection: Connection[Any], event: TrailEvent, limit: int) -> tuple[list[dict[str, Any]], bool]:
@@ -73,5 +93,5 @@ def _plain(event: TrailEvent) -> dict[str, Any]:
     return to_plain(event._asdict())
 
 
-def _row(connection: Connection[Any], event: TrailEvent) -> dict[str, Any]:
-    return to_plain(trail.payload(connection, event))
+def _with_row(connection: Connection[Any], event: TrailEvent) -> dict[str, Any]:
+    return _plain(event) | {"row": to_plain(trail.payload(connection, event))}

@@ -102,7 +102,12 @@ def test_a_fill_is_traced_to_the_tick_that_filled_it(api: httpx.Client) -> None:
     fill = items(api, "/fills?limit=1")[0]
     story = api.get(f"/audit/{fill['event_id']}").json()
     assert [cause["event_type"] for cause in story["causes"]][-2:] == ["VenueFill", "VenueBar"]
-    assert api.get(f"/audit/{fill['event_id']}?limit=1").json()["effects_truncated"] in (True, False)
+    idea = [event["event_type"] for event in story["idea"]]
+    assert idea[0] == "PlanProposed"
+    assert idea.index("PlanApproved") < idea.index("OrderIntended") < idea.index("FillBooked")
+    rests_on = {cause["event_type"]: cause["row"] for cause in story["idea_causes"]}
+    assert rests_on.keys() >= {"FeaturesComputed", "BarClosed", "VenueBar"}
+    assert rests_on["FeaturesComputed"]["features"]
 
 
 @pytest.mark.parametrize(("event_id", "status"), [("0" * 32, 404), ("a'b", 422), ("x" * 65, 422)])
