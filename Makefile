@@ -43,6 +43,9 @@ kafka: setup ## start one Kafka broker on loopback (Maven fetches it once)
 kafka-stop: setup ## stop that broker, by its own pid file
 	$(PY) -m deploy.kafka.broker stop
 
+bench: setup ## measure; the tables go to docs/benchmarks.md (needs Java, Maven and the recorded data)
+	$(PY) -m tests.bench all --write --full
+
 schemas: setup ## bring schemas/avro up to the event classes
 	$(PY) -m schemas.generate --write
 	$(PY) -m projections.generate --write

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from itertools import chain
 
 from schemas.codec import decode
 from schemas.events.orders import OrderIntended
@@ -41,18 +42,18 @@ Samples = dict[str, list[float]]
 
 def run(options: Options) -> Report:
     """Measure."""
-    rows, counts = [], dict[str, int]()
+    rows = []
     for kind in options.places.kinds():
         repeated = [_once(options.places.url(kind), REAL) for _ in range(options.repetitions)]
         for purpose, words in KINDS.items():
             rows.append(_row(kind, f"ten real stages: {words}", [samples[purpose] for samples in repeated]))
-        rows.append(_row(kind, "ten real stages: all three", [sum(samples.values(), []) for samples in repeated]))
+        rows.append(_row(kind, "ten real stages: all three", [list(chain(*samples.values())) for samples in repeated]))
         alone = [_once(options.places.url(kind), ALONE) for _ in range(options.repetitions)]
         rows.append(_row(kind, "write path alone: every tick -> order, one stage", [s["ENTRY"] for s in alone]))
     columns = ("log", "measured", "samples", "p50 ms", "p99 ms", "goal p50 / p99 ms")
     caption = (
-        f"{RATE_HZ} ticks/s, and with the real stages {2 * RATE_HZ // CYCLE} commands/s, for {SECONDS} s; milliseconds, "
-        f"median (range) of {options.repetitions} runs."
+        f"{RATE_HZ} ticks/s, and with the real stages {2 * RATE_HZ // CYCLE} commands/s, for {SECONDS} s; "
+        f"milliseconds, median (range) of {options.repetitions} runs."
     )
     return Report("latency", "Tick to order", [Table(caption, columns, rows)])
 
@@ -150,6 +151,6 @@ class _Reader:
             message = consumer.poll(0.2)
             now = time.time()
             if message is not None and message.error() is None:
-                self._take(message.value(), now)
-                self.offset = message.offset() + 1
+                self._take(message.value() or b"", now)
+                self.offset = (message.offset() or 0) + 1
         consumer.close()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from schemas.settings import TradingSettings
 from services.bootstrap import prepare_log
@@ -19,6 +21,7 @@ from tests.worker_process import WorkerProcess, eventually
 
 DAYS = 6
 KILLS = 5
+LIVE = r"shard 0 live"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +77,12 @@ def _restart(url: str, log: EventLog) -> tuple[WorkerProcess, _Restart]:
     worker = WorkerProcess(url, stages="streams.pipeline:STAGES")
     eventually(lambda: log.end_offset("journal", 0) >= before + 2, "the first commit after a kill", worker)
     commit = time.time() - started
-    live = worker.seconds_to(r"shard 0 live")
+    worker.seconds_to(LIVE)
     claim = moments(log, before)[0].at - started
-    return worker, _Restart(claim, min(_live_at(worker, started, live), commit), commit)
+    return worker, _Restart(claim, _said_at(worker, LIVE) - started, commit)
 
 
-def _live_at(worker: WorkerProcess, started: float, fallback: float) -> float:
-    """Return when the worker said it was live: the stamp of its own log line, the reading of which may come later."""
-    return fallback
+def _said_at(worker: WorkerProcess, pattern: str) -> float:
+    """Return the epoch seconds the worker's own log line carries; reading it may have come later."""
+    line = next(line for line in worker.lines if re.search(pattern, line))
+    return datetime.strptime(line[:23], "%Y-%m-%d %H:%M:%S,%f").replace(tzinfo=UTC).timestamp()

@@ -66,7 +66,11 @@ def quantile(values: Sequence[float], share: float) -> float:
 def render(report: Report) -> str:
     """Return a report as Markdown."""
     command = f"python -m tests.bench {report.name}{' --full' if report.full else ''}"
-    lines = [f"## {report.title}", "", f"`{command}` at {_commit()}; load average before the run {report.load_before:.1f}"]
+    lines = [
+        f"## {report.title}",
+        "",
+        f"`{command}` at {_commit()}; load average before the run {report.load_before:.1f}",
+    ]
     for table in report.tables:
         lines += ["", table.caption, "", _row(table.columns), _row(["---"] * len(table.columns))]
         lines += [_row(row) for row in table.rows]
@@ -94,7 +98,8 @@ def machine() -> str:
         f"- {os.cpu_count()} cores, {_field('/proc/cpuinfo', 'model name')}; {_memory_gb():.0f} GB of memory; "
         f"{platform.system()} {platform.release().split('-')[0]}",
         f"- {platform.python_implementation()} {platform.python_version()}; Kafka {kafka_version()} (one broker on "
-        f"loopback, KRaft, 512 MB heap, no fsync per message); SQLite {sqlite3.sqlite_version} (WAL, synchronous=NORMAL)",
+        "loopback, KRaft, 512 MB heap, no fsync per message); "
+        f"SQLite {sqlite3.sqlite_version} (WAL, synchronous=NORMAL)",
         "- " + ", ".join(f"{name} {version(name)}" for name in _LIBRARIES),
         "- The broker, the load generator, the reader and the worker share these cores.",
     ]

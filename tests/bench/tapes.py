@@ -57,7 +57,10 @@ def _rounds(ticks: Sequence[Tick]) -> Iterator[Tick]:
     ids = max(int(event.trade_id) for _, event in trades) + 1 - min(int(event.trade_id) for _, event in trades)
     for number in count(1):
         for envelope, event in trades:
-            yield _later(envelope, number * length, number), replace(event, trade_id=str(int(event.trade_id) + number * ids))
+            yield (
+                _later(envelope, number * length, number),
+                replace(event, trade_id=str(int(event.trade_id) + number * ids)),
+            )
 
 
 def _later(envelope: Envelope, shift: int, number: int) -> Envelope:

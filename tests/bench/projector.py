@@ -1,19 +1,17 @@
 """Rows per second of projector and rebuild beside a plain COPY of the same rows, in the same run.
 
-``python -m tests.benchmarks.projector [--rows N]`` prints rates of 1-minute bars (26 columns, six of them
-decimals, three indexes) and of public trades.
+Of 1-minute bars (26 columns, six of them decimals, three indexes) and of public trades.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
+from statistics import median
 
 from projections.connect import connect
 from projections.copying import copy_rows
@@ -36,9 +34,13 @@ from services.projection import LogSource
 from streams.log import create_log, open_log
 from streams.log.base import EventLog, NewRecord
 from streams.reader import SeqReader
+from tests.bench.options import Options
+from tests.bench.report import Report, Table, rate
 from tests.builders import MINUTE, T0
 
 INSTRUMENT = "BTC-USDT-SWAP"
+ROWS = 100_000
+STEPS = ("read and decode", "plain COPY", "projector", "digest", "rebuild")
 TABLES = {"bars": "bars", "ticks": "trade_ticks"}
 """Table by topic."""
 
@@ -108,23 +110,42 @@ def _projector(dsn: str, log: EventLog) -> Projector:
     return projector
 
 
-def measure(
-    topic: str, make: Callable[[int], tuple[int, Event]], rows: int, server: EmbeddedPostgres
-) -> dict[str, int]:
-    """Return rates of one topic in rows per second."""
-    dsn = _new_database(server, f"bench_{topic}")
+def run(options: Options) -> Report:
+    """Measure."""
+    folder = Path(tempfile.mkdtemp(prefix="tapeline-bench-"))  # the server's own user must be able to get in
+    try:
+        with EmbeddedPostgres(folder / "postgres") as server:
+            rows = [
+                _row(topic, make, server, options.repetitions) for topic, make in (("bars", _bar), ("ticks", _trade))
+            ]
+            server_version = _server_version(server)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    caption = f"Rows per second, {ROWS:,} rows, SQLite log; median (range) of {options.repetitions}."
+    note = f"PostgreSQL {server_version} (embedded); rebuild = project into a new schema, digest both, switch."
+    return Report(
+        "projector", "Projector and rebuild", [Table(caption, ("rows", *STEPS, "projector / COPY"), rows)], [note]
+    )
+
+
+def _row(topic: str, make: Callable[[int], tuple[int, Event]], server: EmbeddedPostgres, repetitions: int) -> list[str]:
     log = open_log(f"sqlite:///{server.directory.parent / topic}.db")
     create_log(log)
-    log.append(list(_records(topic, make, rows, sequenced=topic == "bars")))
-    rates = {
-        "read and decode": _rate(rows, lambda: _read_all(log, topic)),
-        "plain COPY": _plain_copy(dsn, log, topic),
-        "projector": _rate(rows, lambda: _projector(dsn, log)),
-        "digest": _rate(rows, lambda: table_digests(dsn)),
-        "rebuild, compare, switch": _rate(rows, lambda: rebuild(LogSource(log), dsn)),
-    }
+    log.append(list(_records(topic, make, ROWS, sequenced=topic == "bars")))
+    found = [_measure(topic, log, _new_database(server, f"bench_{topic}_{number}")) for number in range(repetitions)]
     log.close()
-    return rates
+    ratio = median(rates["projector"] / rates["plain COPY"] for rates in found)
+    return [TABLES[topic], *(rate([rates[step] for rates in found]) for step in STEPS), f"{ratio:.2f}"]
+
+
+def _measure(topic: str, log: EventLog, dsn: str) -> dict[str, int]:
+    return {
+        "read and decode": _rate(ROWS, lambda: _read_all(log, topic)),
+        "plain COPY": _plain_copy(dsn, log, topic),
+        "projector": _rate(ROWS, lambda: _projector(dsn, log)),
+        "digest": _rate(ROWS, lambda: table_digests(dsn)),
+        "rebuild": _rate(ROWS, lambda: rebuild(LogSource(log), dsn)),
+    }
 
 
 def _new_database(server: EmbeddedPostgres, name: str) -> str:
@@ -135,19 +156,7 @@ def _new_database(server: EmbeddedPostgres, name: str) -> str:
     return dsn
 
 
-def main() -> None:
-    """Run and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=100_000)
-    rows = parser.parse_args().rows
-    folder = Path(tempfile.mkdtemp(prefix="tapeline-bench-"))
-    try:
-        with EmbeddedPostgres(folder / "postgres") as server:
-            for topic, make in (("bars", _bar), ("ticks", _trade)):
-                print(json.dumps({topic: measure(topic, make, rows, server), "unit": "rows/s"}, indent=1))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-if __name__ == "__main__":
-    main()
+def _server_version(server: EmbeddedPostgres) -> str:
+    with connect(server.dsn, SCHEMA) as connection:
+        row = connection.execute("SHOW server_version").fetchone()
+    return str(row[0]) if row else "unknown"

@@ -1,1 +1,0 @@
-"""Benchmarks: measured, never asserted. `make bench` runs them."""
