@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from base64 import b64encode
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from schemas.codec import CodecError, decode
 from schemas.json_form import to_json
 from schemas.topics import BY_NAME, TOPICS
 from services.commands.common import CliError, JsonOption, LogOption, emit, line, load, open_log, table
+from services.control.scan import headers_of, is_one_of
 from streams.log.base import EventLog, StoredRecord
 
 FETCH = 1_000
@@ -31,14 +33,16 @@ Partition = Annotated[int | None, typer.Option("--partition", min=0, help="Only 
 class Filter:
     """Which events to show."""
 
-    types: frozenset[str]
+    headers: frozenset[bytes]
     instrument_id: str | None
 
-    def takes(self, form: dict[str, Any]) -> bool:
-        """Tell whether a decoded record is wanted; one that cannot be read is shown unless something was filtered."""
-        if self.types and form.get("event") not in self.types:
-            return False
-        return self.instrument_id is None or form.get("payload", {}).get("instrument_id") == self.instrument_id
+    def form(self, record: StoredRecord) -> dict[str, Any] | None:
+        """Return a record that is wanted as JSON; one that cannot be read is wanted unless something was filtered."""
+        if self.headers and not is_one_of(record, self.headers):
+            return None
+        form = form_of(record)
+        wanted = self.instrument_id is None or form.get("payload", {}).get("instrument_id") == self.instrument_id
+        return form if wanted else None
 
 
 def register(app: typer.Typer) -> None:
@@ -124,10 +128,11 @@ def _follow(log: EventLog, topic: str, places: dict[int, int], wanted: Filter, l
         for number, offset in before.items():
             for record in log.read(topic, number, offset, limit=FETCH):
                 places[number] = record.offset + 1
-                form = form_of(record)
-                if left and wanted.takes(form):
+                form = wanted.form(record)
+                if left and form is not None:
                     line(form)
                     left -= 1
+        sys.stdout.flush()
         if places == before:
             pause.wait(POLL_S)
 
@@ -148,8 +153,8 @@ def _forms(log: EventLog, topic: str, partition: int, start: int, end: int, want
         if not records:
             return
         for record in records:
-            form = form_of(record)
-            if wanted.takes(form):
+            form = wanted.form(record)
+            if form is not None:
                 yield form
         start = records[-1].offset + 1
 
@@ -166,11 +171,11 @@ def form_of(record: StoredRecord) -> dict[str, Any]:
 def _filter(topic: str, types: list[str] | None, instrument: str | None) -> Filter:
     if topic not in BY_NAME:
         raise CliError(f"{topic}: no such topic; there are {', '.join(BY_NAME)}")
-    known = [event.__name__ for event in BY_NAME[topic].events]
+    known = {event.__name__: event for event in BY_NAME[topic].events}
     for name in types or ():
         if name not in known:
             raise CliError(f"--type {name}: {topic} carries {', '.join(known)}")
-    return Filter(frozenset(types or ()), instrument)
+    return Filter(headers_of(*(known[name] for name in types or ())), instrument)
 
 
 def _partitions(log: EventLog, topic: str, partition: int | None) -> list[int]:
