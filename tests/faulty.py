@@ -6,8 +6,10 @@ import os
 import signal
 from collections.abc import Sequence
 from dataclasses import replace
+from threading import Event
 
-from schemas.envelope import Event, Message
+from schemas.envelope import Event as Emitted
+from schemas.envelope import Message
 from schemas.events.market import MarkPrice
 from tests.toy import LABEL, SUM, SumState
 
@@ -15,15 +17,17 @@ POISON = 500
 """The mark price at which they go wrong."""
 
 
-def _raise_decide(state: SumState, incoming: Message) -> Sequence[Event]:
+def _raise_decide(state: SumState, incoming: Message) -> Sequence[Emitted]:
     if isinstance(incoming.event, MarkPrice) and incoming.event.mark_price == POISON:
         raise ArithmeticError("poisoned tick")
     return SUM.decide(state, incoming)
 
 
-def _hang_decide(state: SumState, incoming: Message) -> Sequence[Event]:
+def _hang_decide(state: SumState, incoming: Message) -> Sequence[Emitted]:
     if isinstance(incoming.event, MarkPrice) and incoming.event.mark_price == POISON:
         os.kill(os.getpid(), signal.SIGSTOP)
+        # The main thread takes the signal; this one must not run on into the commit before the process has stopped.
+        Event().wait(1.0)
     return SUM.decide(state, incoming)
 
 
