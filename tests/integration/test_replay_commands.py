@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
@@ -22,6 +24,7 @@ from streams.log.sqlite import SqliteLog
 
 pytestmark = pytest.mark.slow
 
+ROOT = Path(__file__).parents[2]
 TICKS = 9_200
 CHANGED = "CAST(substr(value, 1, length(value) - 1) || x'00' AS BLOB)"
 """A record of the history whose last field says that it is none."""
@@ -94,6 +97,16 @@ def test_verify_names_the_first_difference_and_exits_1(
     difference = json.loads(out)["difference"]
     assert code == 1
     assert names in difference["detail"]
+
+
+@pytest.mark.postgres
+def test_the_projector_command_catches_up_and_ends(traded: Path, empty_database: str) -> None:
+    command = [sys.executable, "-m", "services.cli", "projector", "--once", "--json"]
+    places = ["--log", f"sqlite:///{traded}", "--db", empty_database]
+    for expected in (True, False):
+        done = subprocess.run([*command, *places], capture_output=True, text=True, check=True, cwd=ROOT)
+        assert (json.loads(done.stdout)["records"].get("ticks") == TICKS) is expected
+        assert json.loads(done.stdout)["unreadable"] == 0
 
 
 @pytest.mark.postgres
