@@ -20,7 +20,7 @@ from schemas.events.orders import (
 from schemas.values import Micros, Price, Rate
 from streams.core.venue.margin import liquidation_price, shown_liquidation_price
 from tests.builders import MINUTE, btc_swap, eth_swap
-from tests.rig import Rig, approved
+from tests.rig import Rig, approved, limit
 
 LONG, SHORT = PositionSide.LONG, PositionSide.SHORT
 
@@ -209,3 +209,16 @@ def test_an_hourly_mark_holds_for_three_hours_and_then_last_stands_in() -> None:
         assert rig.now(VenueLiquidated) == []
     rig.bar("80000/80000/79400/79400")
     assert [event.mark_price for event in rig.now(VenueLiquidated)] == [Decimal(79400)]
+
+
+def test_cross_sets_the_fees_of_working_orders_aside() -> None:
+    rig = _held(mode=MarginMode.CROSS)
+    rig.feed(eth_swap())
+    # 2000 ETH-contracts of 0.1 at 2000: 400,000 notional, 200 of fees; B falls from 10000 to 9800.
+    rig.feed(approved("plan2", entry=limit("2000"), stop="100", quantity="2000", instrument=eth_swap()))
+    rig.state("venue").cash = Decimal(10000)
+    fatal = (Decimal(400000) - 9800) / (5 * (1 - Decimal("0.0045")))
+    rig.mark(str(fatal.quantize(Decimal("0.1")) + 1), ts=rig.ts)
+    assert rig.now(VenueLiquidated) == []
+    rig.mark(str(fatal.quantize(Decimal("0.1")) - 1), ts=rig.ts)
+    assert len(rig.now(VenueLiquidated)) == 1

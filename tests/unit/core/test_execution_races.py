@@ -271,3 +271,27 @@ def test_a_spot_stop_watches_the_last_price() -> None:
     rig.bar("80000/80100/79900/80000", instrument_id="BTC-USDT")
     (stop,) = [order for order in rig.of(OrderIntended) if order.purpose is OrderPurpose.STOP]
     assert stop.trigger_price_type is TriggerPriceType.LAST
+
+
+def test_an_amendment_on_its_way_is_not_asked_again() -> None:
+    venue = Venue(targets=[("81000", "1")])
+    venue.open(venue.entry)
+    venue.fill(venue.entry, "4")
+    venue.open(venue.ids(OrderPurpose.STOP)[0])
+    venue.fill(venue.entry, "3")
+    venue.open(venue.ids(OrderPurpose.TARGET)[0])
+    assert [amend.quantity for amend in venue.rig.of(AmendIntended)] == [Decimal(7), Decimal(7)]
+
+
+def test_targets_of_a_growing_entry_count_what_targets_took_already() -> None:
+    venue = Venue(quantity="20", targets=[("81000", "0.5"), ("82000", "0.5")])
+    venue.open(venue.entry)
+    venue.fill(venue.entry, "10")
+    first, second = venue.ids(OrderPurpose.TARGET)
+    venue.open(first)
+    venue.open(second)
+    venue.fill(first, "5", side=Side.SELL)
+    venue.fill(venue.entry, "10")
+    (more,) = venue.rig.now(OrderIntended)
+    assert (more.target_index, more.quantity) == (0, Decimal(5))
+    assert (second, Decimal(10)) in [(amend.client_order_id, amend.quantity) for amend in venue.rig.now(AmendIntended)]

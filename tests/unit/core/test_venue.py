@@ -332,3 +332,12 @@ def test_the_state_survives_a_checkpoint() -> None:
     for stage, state in zip(rig.kernel.stages, rig.kernel.states, strict=True):
         adapter = TypeAdapter(stage.state_type)
         assert adapter.validate_json(adapter.dump_json(state)) == state
+
+
+@pytest.mark.parametrize(("opens", "entered"), [("80999.9", True), ("81000", False)])
+def test_a_short_market_entry_at_its_stop_is_canceled(opens: str, entered: bool) -> None:
+    rig = Rig()
+    rig.feed(approved(side=PositionSide.SHORT, stop="81000"))
+    rig.bar(f"{opens}/81000/80000/80500")
+    assert bool(rig.of(VenueFill)) is entered
+    assert ("ENTRY_PAST_STOP" in [event.code for event in rig.of(VenueCanceled)]) is not entered
