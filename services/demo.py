@@ -34,6 +34,10 @@ from streams.verify import Report, verify
 
 FOLDER = Path("var/demo")
 HISTORY = Path("var/history")
+OWN = frozenset({"log.db", "log.db-wal", "log.db-shm", "postgres"})
+"""What a demo leaves in its folder, and so all that the next one may remove."""
+HANDLES = ".handle_pids.json"
+"""Every embedded PostgreSQL has it in its directory; a database of the user's own has not."""
 WORKERS = 2
 """Processes that verify, as many as the smallest machine has cores."""
 PROJECT_S_MAX = 600.0
@@ -51,6 +55,12 @@ class DemoResult:
 
 class DemoError(Exception):
     """A part of the demo did not come up or did not finish; says which and where to look."""
+
+
+class FolderInUse(DemoError):
+    """The demo's folder holds something that is not the demo's: nothing there is touched."""
+
+    exit_code = 2
 
 
 def choose_feed(paths: Sequence[Path], instruments_file: Path | None, note: Callable[[str], None]) -> tuple[Feed, str]:
@@ -182,7 +192,19 @@ def _prove(log: EventLog, log_url: str, progress: Show) -> Report:
 
 
 def fresh_folder(folder: Path = FOLDER) -> Path:
-    """Empty the demo's folder: every demo starts from nothing."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    """Empty the demo's folder: every demo starts from nothing. Removes what a demo wrote and nothing else.
+
+    Raises FolderInUse for a folder that holds anything no demo put there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    there = {path.name: path for path in folder.iterdir()}
+    foreign = sorted(there.keys() - OWN)
+    ours = "log.db" in there or (folder / "postgres" / HANDLES).exists()
+    if foreign or (there and not ours):
+        raise FolderInUse(f"{folder}: holds {(foreign or sorted(there))[0]}; give --folder a new or an empty folder")
+    for path in there.values():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
     return folder
