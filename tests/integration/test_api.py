@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,10 @@ from schemas.codec import decode
 from schemas.events.risk import DenialCode
 from schemas.settings import TradingSettings
 from services.api import create_app
+from services.logs import configure_logs
 from services.query.database import ReadDatabase
 from services.settings import Settings, load_settings
+from streams.log.memory import MemoryLog
 from streams.log.sqlite import SqliteLog
 from tests.answering import SETTINGS, SILENT, answering, prepare
 from tests.builders import T0
@@ -305,3 +309,25 @@ def test_ready_says_what_is_missing(api: httpx.Client) -> None:
     assert response.status_code == 503
     assert response.json()["log"]["reachable"] is True
     assert response.json()["database"]["reachable"] is False
+
+
+class BrokenLog(MemoryLog):
+    """A log with a bug in it."""
+
+    def end_offset(self, topic: str, partition: int) -> int:
+        raise ZeroDivisionError(f"the token is {TOKEN}")
+
+
+def test_a_bug_is_500_without_a_trace_and_the_log_has_it_without_the_token() -> None:
+    written = StringIO()
+    handlers = logging.getLogger().handlers[:]
+    settings = settings_of()
+    configure_logs(secrets=settings.secrets(), stream=written)
+    try:
+        with serving(create_app(BrokenLog(), ReadDatabase(DEAD_DATABASE), settings)) as url:
+            response = httpx.post(f"{url}/risk/pause", headers={"X-API-Token": TOKEN})
+    finally:
+        logging.getLogger().handlers[:] = handlers
+    assert (response.status_code, response.json()) == (500, {"detail": "internal error; the log has the details"})
+    assert "ZeroDivisionError" in written.getvalue()
+    assert TOKEN not in written.getvalue()

@@ -19,7 +19,7 @@ import pytest
 
 from schemas.events.market import MarkPrice, Trade, VenueBar
 from schemas.values import SECOND
-from services.running import paced
+from services.running import ServiceEnded, Services, paced
 from streams.log.sqlite import SqliteLog
 from streams.pipeline import stages
 from streams.verify import verify
@@ -137,3 +137,18 @@ def test_a_paced_feed_takes_what_the_log_has_already_at_once_and_ends_when_told(
     assert len(list(paced(feed, speed=1, skip=8, wait=waits.append))) == 10
     assert [round(wait) for wait in waits] == [1]
     assert len(list(paced(feed, speed=1, skip=0, wait=lambda _: True))) == 1
+
+
+def test_a_service_that_ends_is_named_with_its_log(tmp_path: Path) -> None:
+    with Services(tmp_path, env_file=tmp_path / "none") as services:
+        services.start("looker", "log", "cat", "nothing")
+        with pytest.raises(ServiceEnded, match=r"looker ended with exit code 2; see .*looker\.log"):
+            _check_until_ended(services)
+    assert "nothing: no such topic" in (tmp_path / "looker.log").read_text()
+
+
+def _check_until_ended(services: Services) -> None:
+    pause = Alarm()
+    for _ in range(600):
+        services.check()
+        pause.wait(0.05)
