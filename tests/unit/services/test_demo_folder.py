@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from projections.embedded import EmbeddedPostgresError
 from services import cli
 from services.demo import FolderInUse, fresh_folder
+from services.stores import open_database
 
 
 def _tree(folder: Path) -> list[str]:
@@ -73,3 +75,13 @@ def test_the_command_says_so_in_one_line_and_exits_2(
         "tapeline: mine: holds passwd; give --folder a new or an empty folder"
     )
     assert (tmp_path / "mine" / "passwd").read_text() == "precious"
+
+
+def test_a_database_is_not_started_in_a_folder_of_something_else(tmp_path: Path) -> None:
+    (tmp_path / "passwd").write_text("precious")
+    with (
+        pytest.raises(EmbeddedPostgresError, match="holds something else than a database"),
+        open_database(f"embedded:{tmp_path}"),
+    ):
+        pass
+    assert _tree(tmp_path) == ["passwd"]
