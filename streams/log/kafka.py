@@ -287,6 +287,9 @@ class KafkaLog:
             except (KafkaException, BufferError, ValueError) as error:
                 self._discard_locked()
                 raise LogError(f"{self.address.servers}: cannot send: {error}") from error
+            except BaseException:  # Ctrl-C: what is queued must not go out after the caller has given up
+                self._discard_locked()
+                raise
             if sending.outstanding:
                 self._discard_locked()
                 raise LogError(f"{self.address.servers}: {sending.outstanding} records stayed unacknowledged")
