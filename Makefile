@@ -4,6 +4,8 @@ SHELL := /bin/bash
 VENV := .venv
 PY := $(VENV)/bin/python
 READY := $(VENV)/.ready
+# Wheels in $PIP_FIND_LINKS, if they are complete, make an installation without network.
+INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev]'
 
 .PHONY: help setup check test demo demo-kafka kafka kafka-stop schemas golden bench clean
 
@@ -15,7 +17,8 @@ setup: $(READY) ## create the environment in .venv
 $(READY): pyproject.toml requirements.lock
 	python3 -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	test -x $(PY) || python3 -m venv $(VENV)
-	$(PY) -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev]'
+	@if [ -n "$$PIP_FIND_LINKS" ] && $(INSTALL) --no-index 2>/dev/null; \
+	then echo "installed from the wheels in $$PIP_FIND_LINKS"; else $(INSTALL); fi
 	touch $@
 
 check: setup ## every rule a machine can check: format, lint, types, imports, schemas
