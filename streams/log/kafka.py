@@ -100,6 +100,9 @@ class KafkaLog:
         self._partitions: dict[str, int] = {}
         self._producer: Producer | None = None
         self._metadata: Consumer | None = None
+        # Checkpoints ask for the last record of every topic. Seeking there costs up to the broker's fetch wait (0.5 s)
+        # each time; a record once acknowledged or read is the same for ever.
+        self._last: dict[tuple[str, int], StoredRecord] = {}
 
     @classmethod
     def from_url(cls, url: str) -> KafkaLog:
@@ -150,7 +153,13 @@ class KafkaLog:
 
     def read(self, topic: str, partition: int, offset: int, *, limit: int) -> Sequence[StoredRecord]:
         self._check(topic, partition)
-        return self._reader(topic, partition).read(offset, limit, lambda: self.end_offset(topic, partition))
+        last = self._last.get((topic, partition))
+        if limit == 1 and last is not None and last.offset == offset:
+            return [last]
+        records = self._reader(topic, partition).read(offset, limit, lambda: self.end_offset(topic, partition))
+        if limit == 1 and records:
+            self._last[topic, partition] = records[0]
+        return records
 
     # -- writing --------------------------------------------------------------------------------------------------
 
@@ -295,7 +304,16 @@ class KafkaLog:
                 raise LogError(f"{self.address.servers}: {sending.outstanding} records stayed unacknowledged")
             if sending.error is not None:
                 self._discard_locked()
+            else:
+                self._remember(records, sending)
         return sending
+
+    def _remember(self, records: Sequence[NewRecord], sending: _Sending) -> None:
+        """Keep the last acknowledged record of each partition written to, where its offset is known."""
+        for (topic, partition), record in {(record.topic, record.partition): record for record in records}.items():
+            offsets = sending.offsets[self._name(topic), partition]
+            if min(offsets) >= 0:
+                self._last[topic, partition] = StoredRecord(topic, partition, max(offsets), record.key, record.value)
 
     def _produce(self, producer: Producer, record: NewRecord, sending: _Sending, deadline: float) -> None:
         while True:
