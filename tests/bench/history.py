@@ -14,11 +14,12 @@ MICROS = 1e6
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One journal record: when it was made (epoch seconds), and the ticks taken up to and with it."""
+    """One journal record: when it was made (epoch seconds), the ticks taken up to and with it, and what it is."""
 
     at: float
     ticks: int
     claim: bool
+    outputs: bool
 
 
 def moments(log: EventLog, first_offset: int = 0) -> list[Moment]:
@@ -29,17 +30,19 @@ def moments(log: EventLog, first_offset: int = 0) -> list[Moment]:
             envelope, event = decode(record.value)
             if isinstance(event, Committed):
                 ticks += sum(run.count for run in event.runs if run.topic == "ticks")
-            found.append(Moment(envelope.ts_ingest / MICROS, ticks, isinstance(event, Claimed)))
+            outputs = isinstance(event, Committed) and bool(event.outputs)
+            found.append(Moment(envelope.ts_ingest / MICROS, ticks, isinstance(event, Claimed), outputs))
         offset = records[-1].offset + 1
     return found
 
 
 def ticks_per_second(log: EventLog, first_offset: int = 0) -> float:
-    """Return the ticks of the last claim over the time from that claim to the last commit that took any.
+    """Return the ticks after the last claim over the time from that claim to the last commit with outputs.
 
-    Fetching, stepping, committing and publishing are in it; the process start before the claim is not.
+    Fetching, stepping, committing and publishing are in it; the process start before the claim is not, nor are the
+    ticks after that commit: an idle worker waits a second before it commits inputs that caused nothing.
     """
     found = moments(log, first_offset)
     claim = max(index for index, moment in enumerate(found) if moment.claim)
-    done = next(moment for moment in found if moment.ticks == found[-1].ticks)
+    done = max((moment for moment in found[claim:] if moment.outputs), key=lambda moment: moment.at)
     return (done.ticks - found[claim].ticks) / (done.at - found[claim].at)

@@ -28,7 +28,7 @@ def run(options: Options) -> Report:
         rates = {kind: [_once(ticks, options.places.url(kind)) for _ in range(options.repetitions)] for kind in kinds}
         rows.append([name, f"{len(ticks):,}", *(rate(values) for values in rates.values())])
     caption = (
-        "Ticks per second of `python -m streams.app`, all ten stages, from its claim to the commit of the last tick; "
+        "Ticks per second of `python -m streams.app`, all ten stages, from its claim to its last commit with outputs; "
         f"median (range) of {options.repetitions}."
     )
     return Report("worker", "Faust worker, throughput", [Table(caption, ("tape", "ticks", *kinds), rows)])
