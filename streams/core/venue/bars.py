@@ -18,7 +18,7 @@ from schemas.events.market import VenueBar
 from streams.core.venue import margin
 from streams.core.venue.draft import Draft, crosses, is_market_exit, past_stop, touched
 from streams.core.venue.pricing import not_past, share_of_volume, worsen
-from streams.core.venue.state import Book, StepBar, VenueOrder, VenueState
+from streams.core.venue.state import Book, StepBar, VenueOrder, VenueState, is_of_bar
 
 
 class TriggerBar(NamedTuple):
@@ -120,13 +120,14 @@ def meet_step_bar(draft: Draft, order: VenueOrder) -> None:
     """Let the protection of an entry that filled on this step's bar meet that bar.
 
     The stop meets all of it, also when the low may have come before the entry. A target counts only for a market entry
-    at the open, and only if the stop is untouched (then the position is still there to be closed).
+    at the open, and only if the stop is untouched (then the position is still there to be closed). A stop that moved
+    past the price a later part was entered at gives no better price than that entry.
     """
     bar = draft.state.step_bar
-    if bar is None or bar.plan_id != order.plan_id or bar.instrument_id != draft.book.instrument.instrument_id:
+    if bar is None or not is_of_bar(bar, draft.book.instrument.instrument_id, order.plan_id):
         return
     if order.purpose is OrderPurpose.STOP:
-        _stop(draft, order, bar)
+        _stop(draft, order, bar, bar.entry_price)
     elif order.purpose is OrderPurpose.TARGET and bar.at_open and draft.book.position.quantity:
         _resting_limit(draft, order, bar)
 
@@ -148,13 +149,14 @@ def _market(draft: Draft, order: VenueOrder, bar: StepBar) -> None:
     _trade(draft, order, bar, price, Liquidity.TAKER)
 
 
-def _stop(draft: Draft, order: VenueOrder, bar: StepBar) -> None:
+def _stop(draft: Draft, order: VenueOrder, bar: StepBar, entered_at: Decimal | None = None) -> None:
     watched = trigger_bar(order, bar)
     buys = order.side is Side.BUY
     if not touched(order, watched.high_price if buys else watched.low_price):
         return
     assert order.trigger_price is not None
-    worst = max(order.trigger_price, watched.open_price) if buys else min(order.trigger_price, watched.open_price)
+    prices = [order.trigger_price, watched.open_price] + ([] if entered_at is None else [entered_at])
+    worst = max(prices) if buys else min(prices)
     price = worsen(worst, order.side, draft.state.terms, draft.book.instrument.tick_size)
     draft.fill(order, order.leaves, price, Liquidity.TAKER, worst, watched.source)
 

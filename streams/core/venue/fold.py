@@ -23,7 +23,18 @@ from schemas.events.orders import (
 )
 from schemas.settings import TradingSettings
 from schemas.values import money
-from streams.core.venue.state import NEVER, ZERO, Book, Terms, VenueOrder, VenuePositionState, VenueState
+from streams.core.venue.state import (
+    NEVER,
+    ZERO,
+    Book,
+    StepBar,
+    Terms,
+    VenueOrder,
+    VenuePositionState,
+    VenueState,
+    is_of_bar,
+    is_tick_fed,
+)
 
 _HUNDRED = Decimal(100)
 _BPS = Decimal(10000)
@@ -77,10 +88,7 @@ def order_intended(state: VenueState, event: OrderIntended, now: int) -> None:
     if book is None or event.client_order_id in book.orders:
         return
     source = event.trigger_price_type or TriggerPriceType.LAST
-    expires: int | None = event.valid_until
-    if expires is not None and event.type is OrderType.MARKET:
-        # On bars the trade at an open is known one interval later; the bar must have opened in time.
-        expires += book.bar_us
+    expires = _expires(book, event, now)
     book.orders[event.client_order_id] = VenueOrder(
         client_order_id=event.client_order_id,
         plan_id=event.plan_id,
@@ -100,9 +108,23 @@ def order_intended(state: VenueState, event: OrderIntended, now: int) -> None:
         ts=now,
         expires=expires,
         stop_price=event.plan_stop_price,
+        met=_meets_entry_bar(state.step_bar, event),
     )
     if expires is not None:
         state.next_expiry = min(state.next_expiry, expires)
+
+
+def _expires(book: Book, event: OrderIntended, now: int) -> int | None:
+    """Return when the order is over; on bars a market order's open, in time, is known one interval later."""
+    if event.valid_until is None or event.type is not OrderType.MARKET or is_tick_fed(book, now):
+        return event.valid_until
+    return event.valid_until + book.bar_us
+
+
+def _meets_entry_bar(bar: StepBar | None, event: OrderIntended) -> bool:
+    """Whether the bar its entry filled in is the first a target meets: then it rests at the next open."""
+    target = event.purpose is OrderPurpose.TARGET
+    return target and bar is not None and bar.at_open and is_of_bar(bar, event.instrument_id, event.plan_id)
 
 
 def output(state: VenueState, event: Event) -> None:
@@ -156,7 +178,7 @@ def fill(state: VenueState, event: VenueFill) -> None:
         order.filled += event.last_quantity
         order.fills += 1
         order.met = True
-        _note_entry(state, event.instrument_id, order)
+        _note_entry(state, event, order)
         if order.leaves <= 0:
             _drop(state, event.instrument_id, event.client_order_id)
     if book.instrument.kind is InstrumentKind.SPOT:
@@ -165,10 +187,10 @@ def fill(state: VenueState, event: VenueFill) -> None:
         _swap_fill(state, book, event, order)
 
 
-def _note_entry(state: VenueState, instrument_id: str, order: VenueOrder) -> None:
+def _note_entry(state: VenueState, event: VenueFill, order: VenueOrder) -> None:
     bar = state.step_bar
-    if order.purpose is OrderPurpose.ENTRY and bar is not None and bar.instrument_id == instrument_id:
-        bar.plan_id, bar.at_open = order.plan_id, order.type is OrderType.MARKET
+    if order.purpose is OrderPurpose.ENTRY and bar is not None and bar.instrument_id == event.instrument_id:
+        bar.plan_id, bar.at_open, bar.entry_price = order.plan_id, order.type is OrderType.MARKET, event.last_price
 
 
 def _spot_fill(state: VenueState, book: Book, event: VenueFill) -> None:

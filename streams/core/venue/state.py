@@ -8,10 +8,13 @@ from decimal import Decimal
 
 from schemas.events.common import MarginMode, OrderPurpose, OrderType, Side, TriggerPriceType
 from schemas.events.market import InstrumentDefined, InstrumentKind
+from schemas.values import SECOND
 
 ZERO = Decimal(0)
 NEVER = 2**63 - 1
 """A moment after every other: nothing to wait for."""
+TICK_FED_US = 60 * SECOND
+"""An instrument without a tick for this long is fed by bars: its stops fire on bars, not on a lone mark."""
 
 
 @dataclass(slots=True)
@@ -85,7 +88,8 @@ class StepBar:
     """The bar of the step under way, and the mark inside it where the mark is finer than the bars.
 
     The protection of an entry that fills on a bar reaches the venue later in the same step and meets that same bar:
-    ``plan_id`` is the plan whose entry filled on it, ``at_open`` whether that was a market entry at its open.
+    ``plan_id`` is the plan whose entry filled on it, ``at_open`` whether that was a market entry at its open,
+    ``entry_price`` what it filled at.
     """
 
     instrument_id: str
@@ -100,6 +104,12 @@ class StepBar:
     mark_low: Decimal | None = None
     plan_id: str = ""
     at_open: bool = False
+    entry_price: Decimal | None = None
+
+
+def is_of_bar(bar: StepBar, instrument_id: str, plan_id: str) -> bool:
+    """Whether an order belongs to the plan whose entry filled on the bar of this step."""
+    return bar.plan_id == plan_id and bar.instrument_id == instrument_id
 
 
 @dataclass(slots=True)
@@ -155,6 +165,11 @@ class Book:
         """Return a copy whose orders and position can be changed without touching this one."""
         orders = {name: replace(order) for name, order in self.orders.items()}
         return replace(self, orders=orders, position=replace(self.position))
+
+
+def is_tick_fed(book: Book, now: int) -> bool:
+    """Whether trades or quotes of the instrument still come."""
+    return book.ts_tick >= 0 and now - book.ts_tick <= TICK_FED_US
 
 
 @dataclass(slots=True)

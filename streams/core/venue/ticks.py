@@ -17,12 +17,10 @@ from schemas.values import SECOND, truncate_to
 from streams.core.venue import margin
 from streams.core.venue.draft import Draft, crosses, past_stop, touched
 from streams.core.venue.pricing import not_past, worsen
-from streams.core.venue.state import ZERO, Book, Terms, VenueOrder, VenueState
+from streams.core.venue.state import ZERO, Book, Terms, VenueOrder, VenueState, is_tick_fed
 
 QUOTE_FRESH_US = 5 * SECOND
 """A quote older than this is no touch to trade against."""
-TICK_FED_US = 60 * SECOND
-"""An instrument without a tick for this long is fed by bars: its stops fire on bars, not on a lone mark."""
 
 
 def touch(book: Book, side: Side, ts: int) -> Decimal | None:
@@ -232,7 +230,7 @@ def fold_mark(book: Book, terms: Terms, mark: Decimal, ts: int) -> None:
         book.mark_high = mark
     elif mark < book.mark_low:
         book.mark_low = mark
-    if not book.orders or ts - book.ts_tick > TICK_FED_US:
+    if not book.orders or not is_tick_fed(book, ts):
         return
     for order in book.orders.values():
         if order.trigger_price_type is TriggerPriceType.MARK and ts >= order.ts + terms.latency_us:

@@ -229,6 +229,25 @@ def test_a_market_order_meets_the_open_of_a_bar_that_opened_before_it_expired() 
     assert len(rig.of(VenueFill)) == 1
 
 
+def test_a_target_that_met_its_entry_bar_gets_no_improvement_on_the_next_gap() -> None:
+    rig = Rig(slippage_bps=0)
+    rig.feed(approved(stop="79200", targets=[("81200", "1")]))
+    rig.bar("80000/80300/79700/80200")
+    rig.bar("81500/81600/81400/81500")
+    assert rig.prices() == ["ENTRY 80000 TAKER", "TARGET 81200 MAKER"]
+
+
+def test_a_stop_past_a_later_part_of_the_entry_gives_no_better_price_than_that_part() -> None:
+    rig = Rig()
+    rig.feed(approved(entry=limit("79800"), stop="79600", quantity="30", break_even_at_r="1"))
+    rig.bar("80000/80010/79799/79900", volume="1")
+    rig.bar("79900/80300/79890/80250")
+    rig.bar("80000/80010/79790/79795")
+    both = ["ENTRY 79800 MAKER", "STOP 79839.8 TAKER", "ENTRY 79800 MAKER", "STOP 79760.1 TAKER"]
+    assert rig.prices() == both
+    assert rig.held() == 0
+
+
 def test_entries_share_the_volume_and_exits_fill_whole() -> None:
     rig = venue()
     rig.feed(order(quantity="50"))

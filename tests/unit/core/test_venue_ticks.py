@@ -219,3 +219,12 @@ def test_an_order_expires_on_any_tick_and_on_a_timer() -> None:
     assert rig.of(OrderExpired) == []
     rig.mark("80000", ts=T0 + MINUTE)
     assert len(rig.of(OrderExpired)) == 1
+
+
+def test_a_market_entry_no_tick_answers_in_time_expires_though_bars_were_seen() -> None:
+    rig = Rig()
+    rig.bar("80000/80100/79900/80000")
+    rig.trade("80000")
+    rig.feed(approved(valid_until=rig.ts + SECOND))
+    rig.trade("80000", after_us=30 * SECOND)
+    assert (rig.of(VenueFill), len(rig.of(OrderExpired))) == ([], 1)
