@@ -111,12 +111,14 @@ def position(
     )
 
 
-def closed(net: str, *, ts: int, reason: ExitReason = ExitReason.TIME, strategy: str = "trend") -> Message:
+def closed(
+    net: str, *, ts: int, reason: ExitReason = ExitReason.TIME, strategy: str = "trend", plan_id: str = "closed"
+) -> Message:
     """A closed trade with this net result."""
     zero = Money(Decimal(0))
     event = TradeClosed(
         trade_id="trade",
-        plan_id="closed",
+        plan_id=plan_id,
         account_id="paper",
         instrument_id=BTC,
         position_side=PositionSide.LONG,

@@ -185,10 +185,13 @@ def _entry_ended(state: RiskState, event: EntryEnded, message: Message) -> None:
 
 
 def _order_intended(state: RiskState, event: OrderIntended, message: Message) -> None:
+    """Take a stop with its order: also that of an entry that went on filling after its trade was closed."""
     _count(state, event.instrument_id, ORDER, message.now)
-    protection = state.protections.get(event.instrument_id)
-    if event.purpose is OrderPurpose.STOP and protection is not None and event.trigger_price is not None:
-        protection.client_order_id, protection.stop_price = event.client_order_id, event.trigger_price
+    if event.purpose is not OrderPurpose.STOP or event.trigger_price is None:
+        return
+    state.protections[event.instrument_id] = Protection(
+        event.plan_id, event.trigger_price, event.margin_leverage, event.client_order_id
+    )
 
 
 def _amend_intended(state: RiskState, event: AmendIntended, message: Message) -> None:

@@ -32,7 +32,21 @@ from streams.core.risk.portfolio import portfolio, position_heat
 from streams.core.risk.sizing import regime_scale
 from streams.core.risk.state import Funding, RiskState
 from tests.builders import T0, eth_swap
-from tests.risk_desk import BTC, ETH, bar, check, desk, equity, limit_entry, mark, plan, position, regime, verdict
+from tests.risk_desk import (
+    BTC,
+    ETH,
+    bar,
+    check,
+    closed,
+    desk,
+    equity,
+    limit_entry,
+    mark,
+    plan,
+    position,
+    regime,
+    verdict,
+)
 from tests.spec import Spec
 
 D = Decimal
@@ -87,6 +101,14 @@ def test_a_confirmed_tighter_stop_lowers_the_heat_to_no_less_than_zero() -> None
     assert heat(spec) == D("19.534970715")
     spec.when(OrderAmended("stop1", "p1", "paper", BTC, Quantity(D("10.86")), Price(D(80500))))
     assert heat(spec) == 0
+
+
+def test_what_an_entry_still_fills_after_its_trade_was_closed_counts_with_its_new_stop() -> None:
+    spec = entered().when(position("0", plan_id="p1"))
+    spec.when(closed("5", ts=T0, plan_id="p1"))
+    assert spec.state.protections == {}
+    spec.when(position("10.86", plan_id="p1", margin="155.14285714")).when(stop_order("79200"))
+    assert heat(spec) == D("95.47896972")
 
 
 def test_a_stranger_without_a_stop_counts_with_its_margin() -> None:
