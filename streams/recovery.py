@@ -6,11 +6,12 @@ journal holds; where one does not, recovery stops and says where (kernel, sectio
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from schemas.codec import decode
-from schemas.events.journal import CheckpointTaken, Position
+from schemas.envelope import Event
+from schemas.events.journal import CheckpointTaken, Claimed, Committed, Position
 from schemas.topics import CHECKPOINTS, INPUTS, JOURNAL, OUTPUTS
 from streams.core.kernel import Digest, Kernel, Output, decompress, digest_outputs, state_digest
 from streams.journal import (
@@ -29,6 +30,8 @@ from streams.reader import SeqReader
 
 CHECKPOINTS_TRIED = 5
 """How many of the newest checkpoints are tried before the replay starts from the beginning."""
+REPEATS_MAX = 200
+"""How many records at the end of a topic may be another owner's late repeats when a checkpoint is taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +66,16 @@ def input_positions(positions: Mapping[str, int]) -> tuple[Position, ...]:
 
 
 def output_positions(log: EventLog, shard: int, seqs: Mapping[str, int]) -> tuple[Position, ...] | None:
-    """Return (end offset, next seq) of every output topic; None if a topic does not end with its last ``seq``."""
+    """Return (offset after the record with the last ``seq``, next seq) of every output topic.
+
+    Late repeats of another owner may follow that record; None if it is not among the last REPEATS_MAX.
+    """
     found = []
     for topic, seq in seqs.items():
         offset = log.end_offset(topic, shard)
+        lowest = max(0, offset - REPEATS_MAX)
+        while offset > lowest and not _ends_with(log, topic, shard, offset, seq):
+            offset -= 1
         if not _ends_with(log, topic, shard, offset, seq):
             return None
         found.append(Position(topic, offset, seq))
@@ -89,15 +98,12 @@ def recover(log: EventLog, shard: int, kernel: Kernel, epoch: int) -> Recovered:
 
     Raises FailStop where log and journal contradict each other, Fenced when a newer owner has moved on meanwhile.
     """
-    journal = JournalState()
-    commits = list(read_journal(log, shard, journal, epoch + 1))
-    place = restore_newest(log, shard, kernel, commits)
+    journal, place = restore_newest(log, shard, kernel)
     from_step = place.next_step
     published = {topic: _published(log, topic, shard, *place.outputs[topic]) for topic in OUTPUTS}
     missing: list[Output] = []
-    for counted in commits:
-        if counted.commit.first_step >= place.next_step:
-            missing += [o for o in replay_commit(log, shard, kernel, place, counted) if o.seq >= published[o.topic]]
+    for counted in read_journal(log, shard, journal, epoch + 1):
+        missing += [o for o in replay_commit(log, shard, kernel, place, counted) if o.seq >= published[o.topic]]
     _refuse_numbers_beyond(log, shard, kernel, published, epoch)
     if missing:
         try:
@@ -133,18 +139,46 @@ def _refuse_numbers_beyond(log: EventLog, shard: int, kernel: Kernel, published:
         )
 
 
-def restore_newest(log: EventLog, shard: int, kernel: Kernel, commits: Sequence[CountedCommit]) -> Place:
-    """Restore the newest usable checkpoint into ``kernel`` and return its place; else the beginning."""
-    by_step = {counted.commit.last_step: counted for counted in commits if counted.commit.state_digest}
+def restore_newest(log: EventLog, shard: int, kernel: Kernel) -> tuple[JournalState, Place]:
+    """Restore the newest usable checkpoint into ``kernel``; return where journal and log go on from it.
+
+    Without one: the beginning. Raises FailStop for a checkpoint of other stages.
+    """
     end = log.end_offset(CHECKPOINTS, shard)
     for offset in range(end - 1, max(end - 1 - CHECKPOINTS_TRIED, -1), -1):
         checkpoint = read_checkpoint(log, shard, offset)
-        counted = None if checkpoint is None else by_step.get(checkpoint.step)
+        counted = None if checkpoint is None else commit_at(log, shard, checkpoint.journal_offset)
         if checkpoint is None or counted is None or not usable(log, shard, checkpoint, counted):
             continue
-        kernel.restore(decompress(checkpoint.state))
-        return place_of(checkpoint)
-    return beginning()
+        try:
+            kernel.restore(decompress(checkpoint.state))
+        except KeyError as error:
+            raise FailStop(
+                f"shard {shard}: the log was written by other stages: its state has no {error}; go on with the version "
+                f"that wrote it ({counted.claim.code_version}), or start a new log"
+            ) from error
+        commit = counted.commit
+        state = JournalState(commit.epoch, counted.claim, commit.last_step + 1, commit.chain, counted.offset + 1)
+        return state, place_of(checkpoint)
+    return JournalState(), beginning()
+
+
+def commit_at(log: EventLog, shard: int, offset: int) -> CountedCommit | None:
+    """Return the commit at a journal offset with the claim it was made under; None if either is not there.
+
+    A checkpoint is written only after its commit was acknowledged at the very offset its writer expected, so between
+    the claim and that commit there are only commits of that writer: it counts.
+    """
+    commit = _journal_event(log, shard, offset)
+    claim = _journal_event(log, shard, commit.epoch) if isinstance(commit, Committed) else None
+    if not isinstance(commit, Committed) or not isinstance(claim, Claimed):
+        return None
+    return CountedCommit(offset, claim, commit)
+
+
+def _journal_event(log: EventLog, shard: int, offset: int) -> Event | None:
+    records = log.read(JOURNAL, shard, offset, limit=1) if offset >= 0 else ()
+    return decode(records[0].value)[1] if records and records[0].offset == offset else None
 
 
 def read_checkpoint(log: EventLog, shard: int, offset: int) -> CheckpointTaken | None:
@@ -159,13 +193,18 @@ def read_checkpoint(log: EventLog, shard: int, offset: int) -> CheckpointTaken |
 
 def usable(log: EventLog, shard: int, checkpoint: CheckpointTaken, counted: CountedCommit) -> bool:
     """Tell whether a checkpoint belongs to a counted commit, is whole, and its output places hold."""
-    if checkpoint.chain != counted.commit.chain or checkpoint.state_digest != counted.commit.state_digest:
+    commit = counted.commit
+    if (checkpoint.chain, checkpoint.step, checkpoint.state_digest) != (
+        commit.chain,
+        commit.last_step,
+        commit.state_digest,
+    ):
         return False
     try:
         intact = state_digest(decompress(checkpoint.state)) == checkpoint.state_digest
     except ValueError:
         return False
-    if not intact or {p.topic for p in checkpoint.outputs} != set(OUTPUTS):
+    if not intact or not {p.topic for p in checkpoint.outputs} <= set(OUTPUTS):
         return False
     return all(_ends_with(log, p.topic, shard, p.offset, p.seq) for p in checkpoint.outputs)
 
@@ -174,7 +213,7 @@ def place_of(checkpoint: CheckpointTaken) -> Place:
     """Return the place right after the commit a checkpoint was taken at."""
     return Place(
         inputs=dict.fromkeys(INPUTS, 0) | {p.topic: p.offset for p in checkpoint.inputs},
-        outputs={p.topic: (p.offset, p.seq) for p in checkpoint.outputs},
+        outputs=dict.fromkeys(OUTPUTS, (0, 0)) | {p.topic: (p.offset, p.seq) for p in checkpoint.outputs},
         chain=checkpoint.chain,
         next_step=checkpoint.step + 1,
     )

@@ -6,7 +6,7 @@ end in the state digest the next one starts from. Nothing outside the log is ask
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -81,6 +81,7 @@ def verify(
 
     With ``open_again`` and ``stages_again`` (picklable functions) segments run in ``workers`` processes.
     """
+    ends = {topic: log.end_offset(topic, shard) for topic in OUTPUTS}  # before the journal: its commits come first
     try:
         commits = list(read_journal(log, shard, JournalState(), log.end_offset(JOURNAL, shard)))
     except (FailStop, CodecError) as error:
@@ -92,7 +93,7 @@ def verify(
             reports = _gather(pool.map(_verify_elsewhere, jobs), progress)
     else:
         reports = _gather((verify_segment(log, shard, stages, s, commits) for s in segments), progress)
-    return _merge(reports, log, shard)
+    return _account_for(_merge(reports), log, shard, ends, commits)
 
 
 def _gather(reports: Iterator[Report] | Any, progress: Callable[[int], None] | None) -> list[Report]:
@@ -261,18 +262,22 @@ def first_difference(stored: Accepted, envelope: Envelope, event: Event) -> tupl
     return "bytes", stored.record.value.hex(), "equal fields, other bytes"
 
 
-def topic_digest(log: EventLog, shard: int, topic: str) -> tuple[int, str]:
-    """Return count and digest of a topic as its readers accept it: equal for every runner and log."""
+def topic_digest(log: EventLog, shard: int, topic: str, *, end: int | None = None) -> tuple[int, str]:
+    """Return count and digest of a topic as its readers accept it: equal for every runner and log.
+
+    ``end``: the offset to stop at; None: the end of the topic.
+    """
     reader = SeqReader(log, topic, shard)
     digest, count = Digest(), 0
-    while reader.lag() > 0:
-        for accepted in reader.poll(READ_LIMIT):
+    last = log.end_offset(topic, shard) if end is None else end
+    while reader.offset < last:
+        for accepted in reader.poll(min(READ_LIMIT, last - reader.offset)):
             digest.add(accepted.record.key, accepted.record.value)
             count += 1
     return count, digest.hex()
 
 
-def _merge(reports: Sequence[Report], log: EventLog, shard: int) -> Report:
+def _merge(reports: Sequence[Report]) -> Report:
     merged = Report()
     for report in reports:
         merged.steps += report.steps
@@ -282,6 +287,28 @@ def _merge(reports: Sequence[Report], log: EventLog, shard: int) -> Report:
                 total[topic] = total.get(topic, 0) + count
     differences = [report.difference for report in reports if report.difference]
     merged.difference = min(differences, key=lambda difference: difference.step, default=None)
-    if merged.proven:
-        merged.digests = {topic: topic_digest(log, shard, topic)[1] for topic in merged.outputs}
     return merged
+
+
+def _account_for(
+    report: Report, log: EventLog, shard: int, ends: Mapping[str, int], commits: Sequence[CountedCommit]
+) -> Report:
+    """Digest every topic; report outputs that stand on the log although no counted commit accounts for them."""
+    if report.difference:
+        return report
+    implied = dict.fromkeys(OUTPUTS, 0)
+    for counted in commits:
+        for part in counted.commit.outputs:
+            implied[part.topic] = part.first_seq + part.count
+    for topic in OUTPUTS:
+        count, digest = topic_digest(log, shard, topic, end=ends[topic])
+        if count > implied[topic]:
+            detail = (
+                f"{topic} holds {count} outputs, the journal accounts for {implied[topic]}: seq {implied[topic]} and "
+                "later were never committed, or the journal has lost records"
+            )
+            report.difference = Difference(report.steps, topic, detail)
+            return report
+        if count:
+            report.digests[topic] = digest
+    return report

@@ -62,10 +62,14 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class CheckpointTaken(Event):
-    """A cache of the state at a commit; losing it costs time only. ``state``: zlib-compressed JSON."""
+    """A cache of the state at a commit; losing it costs time only. ``state``: zlib-compressed JSON.
+
+    ``journal_offset``: of that commit, so that a recovery need not read the journal from its beginning.
+    """
 
     step: int
     chain: str
+    journal_offset: int
     inputs: tuple[Position, ...]
     outputs: tuple[Position, ...]
     state: bytes

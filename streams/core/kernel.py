@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 
-from schemas.codec import CodecError, decode, encode
+from schemas.codec import HEADER_BYTES, CodecError, decode, encode, event_name
 from schemas.envelope import Envelope, Event, Message
 from schemas.events.control import SettingsChanged
 from schemas.events.data import MessageQuarantined
@@ -188,7 +188,7 @@ class Kernel:
         identity = derive_id("unreadable", counters.step, sha256(data).hexdigest())
         now = Micros(counters.clock)
         envelope = Envelope(identity, identity, "", KERNEL, counters.step, 0, -1, now, now, "", "")
-        event = MessageQuarantined(topic, counters.step, str(error)[:500], data[:1024])
+        event = MessageQuarantined(topic, counters.step, _reason(data), data[:1024])
         outputs: list[Output] = []
         self._stamp(Message(envelope, event, now), KERNEL, 0, event, now, outputs)
         counters.step += 1
@@ -204,13 +204,28 @@ class Kernel:
         return b"{" + b",".join(b'"%s":%s' % (n.encode(), p) for n, p in zip(names, parts, strict=True)) + b"}"
 
     def restore(self, state_json: bytes) -> None:
-        """Put back a state that ``state_json`` wrote. Raises ValueError if it does not fit these stages."""
+        """Put back a state that ``state_json`` wrote.
+
+        Raises ValueError if it does not fit these stages, KeyError if it lacks one of them; then nothing has changed.
+        """
         loaded = json.loads(state_json)
-        self.counters = _COUNTERS.validate_json(json.dumps(loaded[KERNEL]))
-        self.states = [
+        counters = _COUNTERS.validate_json(json.dumps(loaded[KERNEL]))
+        states = [
             adapter.validate_json(json.dumps(loaded[stage.name]))
             for adapter, stage in zip(self._adapters, self.stages, strict=True)
         ]
+        counters.seqs = dict.fromkeys(OUTPUTS, 0) | counters.seqs
+        self.counters, self.states = counters, states
+
+
+def _reason(data: bytes) -> str:
+    """Say why bytes could not be decoded in words of ours: a library's words would change with its version."""
+    if len(data) < HEADER_BYTES or data[0] != 0:
+        return "not Confluent-framed Avro"
+    try:
+        return f"does not decode as {event_name(data)}"
+    except CodecError:
+        return "unknown schema id"
 
 
 def state_digest(state_json: bytes) -> str:

@@ -73,6 +73,7 @@ class EarlyCheckpoint(Trader):
             early = CheckpointTaken(
                 commit.last_step,
                 commit.chain,
+                self._next_journal_offset,
                 recovery.input_positions(self.positions),
                 ends,
                 state,

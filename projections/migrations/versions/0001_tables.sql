@@ -134,6 +134,7 @@ CREATE TABLE checkpoints (
   log_offset BIGINT NOT NULL,
   event_step BIGINT NOT NULL,
   chain TEXT NOT NULL,
+  journal_offset BIGINT NOT NULL,
   inputs JSONB NOT NULL,
   outputs JSONB NOT NULL,
   state_size BIGINT NOT NULL,

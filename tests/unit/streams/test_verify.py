@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from schemas.codec import decode, encode
-from schemas.topics import CHECKPOINTS
+from schemas.topics import CHECKPOINTS, JOURNAL
 from streams.verify import verify
 from tests.toy import STAGES
 from tests.unit.streams.test_recovery import finished_log
@@ -70,3 +72,10 @@ def test_the_earliest_difference_wins_whatever_the_segments() -> None:
     assert with_cuts == without
     assert with_cuts is not None
     assert "signals seq 4 " in with_cuts.detail
+
+
+@pytest.mark.parametrize("kept", [0, -4])
+def test_a_journal_that_lost_records_is_not_proven(kept: int) -> None:
+    log = finished_log()
+    del log._partitions[JOURNAL][0][kept:]
+    assert not verify(log, 0, STAGES).proven

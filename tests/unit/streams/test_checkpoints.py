@@ -1,0 +1,102 @@
+"""A checkpoint is a cache: one that cannot be written or restored costs time, never the shard."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+import pytest
+
+from schemas.envelope import Event, Message
+from schemas.topics import CHECKPOINTS, JOURNAL
+from streams.core.stage import Stage
+from streams.journal import TraderStopped
+from streams.log.base import LogError, NewRecord
+from streams.log.memory import MemoryLog
+from streams.recovery import commit_at, read_checkpoint
+from streams.trader import Trader
+from tests.toy import LABEL, STAGES, SUM, SumState, fill
+from tests.unit.streams.test_recovery import finished_log
+from tests.write_path import BrokerLog, plain_trader, violations
+
+
+class NoRoom(BrokerLog):
+    """A broker that refuses checkpoints: larger than its limit, or the topic's disk is full."""
+
+    def append(self, records: Sequence[NewRecord]) -> list[int]:
+        if records and records[0].topic == CHECKPOINTS:
+            raise LogError("larger than the broker takes")
+        return super().append(records)
+
+
+def test_a_checkpoint_the_log_refuses_costs_no_more_than_the_cache() -> None:
+    log = NoRoom()
+    fill(log, [(number * 7) % 11 for number in range(60)])
+    for _ in range(2):
+        trader = plain_trader(log, "w")
+        trader.start()
+        try:
+            while records := log.read("ticks", 0, trader.position("ticks"), limit=5):
+                trader.process("ticks", records)
+            break
+        except TraderStopped:
+            continue
+    assert trader.position("ticks") == 60
+    assert violations(log) == []
+
+
+def test_a_late_repeat_at_the_end_of_a_silent_topic_does_not_end_checkpoints() -> None:
+    log = BrokerLog()
+    fill(log, [1, 2, 4, 5] + [0] * 200)
+    trader = plain_trader(log, "w")
+    trader.start()
+    trader.process("ticks", log.read("ticks", 0, 0, limit=4))
+    repeat = log.read("signals", 0, 0, limit=1)[0]
+    MemoryLog.append(log, [NewRecord("signals", 0, repeat.key, repeat.value, 1)])
+    for _ in range(20):
+        trader._committed_at -= 2  # silent seconds
+        trader.process("ticks", log.read("ticks", 0, trader.position("ticks"), limit=10))
+    assert plain_trader(log, "again").start().from_step > 100
+
+
+def test_a_new_stage_after_a_clean_stop_can_start_or_says_why_not() -> None:
+    log = finished_log()
+    new: Stage[SumState] = Stage("new", SUM.takes, SumState, SumState, lambda *_: (), lambda state, _: state)
+    with suppress(TraderStopped):
+        Trader(log, 0, (SUM, LABEL, new), worker="w", code_version="2").start()
+
+
+def test_a_trader_whose_stage_raised_commits_no_half_done_step() -> None:
+    log = BrokerLog()
+    fill(log, [1, 2, 4, 5, 7, 8])
+    trader = Trader(log, 0, (SUM, _raising(LABEL)), worker="w", code_version="1", checkpoint_inputs=1)
+    trader.start()
+    with pytest.raises(ArithmeticError):
+        trader.process("ticks", log.read("ticks", 0, 0, limit=6))
+    with suppress(TraderStopped):
+        trader.finish()
+    Trader(log, 0, STAGES, worker="again", code_version="1").start()
+
+
+def _raising(stage: Stage[SumState]) -> Stage[SumState]:
+    def decide(state: SumState, incoming: Message) -> Sequence[Event]:
+        if state.count == 3:
+            raise ArithmeticError("bug")
+        return stage.decide(state, incoming)
+
+    return replace(stage, decide=decide)
+
+
+def test_recovery_reads_the_journal_from_its_newest_checkpoint_on() -> None:
+    """Sixty commits before it are not looked at: their records may even be unreadable."""
+    log = finished_log()
+    recovered = plain_trader(log, "first").start()
+    journal = log._partitions[JOURNAL][0]
+    checkpoint = read_checkpoint(log, 0, log.end_offset(CHECKPOINTS, 0) - 1)
+    assert checkpoint is not None
+    commit = commit_at(log, 0, checkpoint.journal_offset)
+    assert commit is not None
+    for offset in range(commit.commit.epoch + 1, checkpoint.journal_offset):
+        journal[offset] = replace(journal[offset], value=b"unreadable")
+    assert plain_trader(log, "again").start().from_step == recovered.from_step > 0
