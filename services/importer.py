@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from itertools import chain, islice
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 
 from schemas.codec import encode
 from schemas.envelope import Envelope, Event
 from schemas.settings import TradingSettings
 from schemas.topics import BY_NAME
 from services.bootstrap import prepare_log
-from streams.log.base import EventLog, NewRecord
+from streams.log.base import EventLog, LogError, NewRecord
 
 TICKS = "ticks"
 CHUNK = 5_000
-"""Ticks appended at once: what a killed importer may have to write again."""
+"""Ticks appended at once."""
+READ = 10_000
+"""Ticks read at once while looking for where a feed begins on the log."""
 
 
 def import_feed(
@@ -31,8 +33,9 @@ def import_feed(
 
     ``chunk_size``: ticks appended at once; 1 where the feed is paced and a tick must not wait for the next.
 
-    A feed whose first tick is already the log's first is taken up where the log ends, so an import that was killed is
-    simply run again. Raises FeedError (of the feed; what came before is on the log) and LogError.
+    A feed the log already begins to hold, be it the first or the tenth on it, is taken up where the log ends, so an
+    import that was killed or is in doubt is simply run again. Raises FeedError (of the feed; what came before is on the
+    log) and LogError, also where the log goes on otherwise than the feed.
     """
     ticks = iter(feed)
     first = next(ticks, None)
@@ -40,8 +43,7 @@ def import_feed(
         return 0
     prepare_log(log, settings, shards=shards, ts_event=first[0].ts_event)
     records = (_record(envelope, event, shard) for envelope, event in chain((first,), ticks))
-    done = _already_there(log, shard, first)
-    skipped = sum(1 for _ in islice(records, done))
+    skipped = _pass_over(log, shard, records, start_of(log, shard, first))
     appended = 0
     chunk: list[NewRecord] = []
     try:
@@ -59,18 +61,54 @@ def import_feed(
 
 
 def _flush(log: EventLog, chunk: list[NewRecord]) -> int:
-    if chunk:
-        log.append(chunk)
-    count = len(chunk)
+    """Append what was collected; it counts as sent from then on, however the append ends: nothing is sent twice."""
+    sent = chunk.copy()
     chunk.clear()
-    return count
+    if sent:
+        log.append(sent)
+    return len(sent)
 
 
-def _already_there(log: EventLog, shard: int, first: tuple[Envelope, Event]) -> int:
-    end = log.end_offset(TICKS, shard)
-    if end == 0 or log.read(TICKS, shard, 0, limit=1)[0].value != encode(*first):
-        return 0
-    return end
+def held(log: EventLog, shard: int, first: tuple[Envelope, Event]) -> int:
+    """Return how many ticks the log holds from a feed's first tick on; 0: it does not hold the feed."""
+    return log.end_offset(TICKS, shard) - start_of(log, shard, first)
+
+
+def start_of(log: EventLog, shard: int, first: tuple[Envelope, Event]) -> int:
+    """Return the offset at which the log holds a feed's first tick, the last one if it does twice; its end: nowhere."""
+    wanted, offset, end = encode(*first), 0, log.end_offset(TICKS, shard)
+    found = end
+    while offset < end:
+        records = log.read(TICKS, shard, offset, limit=min(READ, end - offset))
+        if not records:
+            break
+        found = next((record.offset for record in reversed(records) if record.value == wanted), found)
+        offset = records[-1].offset + 1
+    return found
+
+
+def _pass_over(log: EventLog, shard: int, records: Iterator[NewRecord], start: int) -> int:
+    """Drop from the feed what the log holds from ``start`` on, and return how much. Raises LogError where they differ.
+
+    A feed that ends before the log does is on the log in full: another one follows it.
+    """
+    offset, end = start, log.end_offset(TICKS, shard)
+    while offset < end:
+        stored = log.read(TICKS, shard, offset, limit=min(READ, end - offset))
+        if not stored:
+            break
+        for there in stored:
+            record = next(records, None)
+            if record is None:
+                return offset - start
+            if record.value != there.value:
+                raise LogError(
+                    f"{TICKS} of shard {shard}: offset {there.offset} is not tick {offset - start} of this feed, which "
+                    f"begins at offset {start}: the import was broken off and something else follows, or it ran with "
+                    "other files or options; nothing was appended, import into a new log"
+                )
+            offset = there.offset + 1
+    return offset - start
 
 
 def _record(envelope: Envelope, event: Event, shard: int) -> NewRecord:
