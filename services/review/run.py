@@ -9,13 +9,13 @@ from decimal import Decimal, InvalidOperation
 
 from schemas.envelope import Envelope, Event
 from schemas.events.account import CashFlowed, EquityChanged, FlowKind, PositionChanged, TradeClosed
-from schemas.events.common import PriceSource
+from schemas.events.common import Liquidity, PriceSource, Side
 from schemas.events.control import SettingsChanged
 from schemas.events.data import TickQuarantined
 from schemas.events.market import FeedOrigin, FeedStatus, FundingSettled, LineQuarantined, MarkPrice, Trade, VenueBar
 from schemas.events.orders import FillBooked, OrderIntended
 from schemas.events.plan import PlanDeclined, PlanProposed
-from schemas.events.risk import CheckResult, DenialCode, PlanApproved, PlanDenied, TradingStateChanged
+from schemas.events.risk import CheckResult, DenialCode, PlanApproved, PlanDenied, StateCauseKind, TradingStateChanged
 from schemas.settings import TradingSettings
 from streams.log.base import EventLog
 from streams.reader import SeqReader
@@ -60,6 +60,7 @@ class Market:
     """What the tape of one instrument was."""
 
     first_ts: int = 0
+    live_ts: int | None = None
     last_ts: int = 0
     bars: int = 0
     backfill_bars: int = 0
@@ -103,7 +104,10 @@ class Run:
     trade_events: dict[str, str] = field(default_factory=dict)
     open_positions: dict[str, PositionChanged] = field(default_factory=dict)
     limits: dict[DenialCode, Limit] = field(default_factory=dict)
-    states: list[TradingStateChanged] = field(default_factory=list)
+    causes: Counter[str] = field(default_factory=Counter)
+    active_causes: frozenset[str] = frozenset()
+    slippage_taker: Decimal = Decimal(0)
+    slippage_maker: Decimal = Decimal(0)
     initial_cash: Decimal = Decimal(0)
     flows: Decimal = Decimal(0)
     equity: EquityChanged | None = None
@@ -148,7 +152,7 @@ def _venue_bar(run: Run, envelope: Envelope, event: VenueBar) -> None:
     market.bars += 1
     market.last_price = event.close_price
     if market.first_price is None:
-        market.first_price = event.open_price
+        market.first_price, market.live_ts = event.open_price, event.ts_open
 
 
 def _trade_tick(run: Run, envelope: Envelope, event: Trade) -> None:
@@ -156,7 +160,7 @@ def _trade_tick(run: Run, envelope: Envelope, event: Trade) -> None:
     market.trades += 1
     market.last_price = event.last_price
     if market.first_price is None:
-        market.first_price = event.last_price
+        market.first_price, market.live_ts = event.last_price, envelope.ts_event
 
 
 def _mark(run: Run, envelope: Envelope, event: MarkPrice) -> None:
@@ -227,6 +231,28 @@ def _closed(run: Run, envelope: Envelope, event: TradeClosed) -> None:
     run.trade_events[event.trade_id] = envelope.event_id
 
 
+def _state(run: Run, envelope: Envelope, event: TradingStateChanged) -> None:
+    """Count each cause when it appears; the one that every start has until the account is reconciled does not count."""
+    now = frozenset(f"{cause.kind.value} {cause.scope}" for cause in event.causes)
+    for name in sorted(now - run.active_causes):
+        kind = name.split()[0]
+        if kind != StateCauseKind.RECONCILING.value:
+            run.causes[kind] += 1
+    run.active_causes = now
+
+
+def _fill(run: Run, envelope: Envelope, event: FillBooked) -> None:
+    run.fills[event.liquidity.value] += 1
+    if event.arrival_price is None:
+        return
+    sign = 1 if event.side is Side.BUY else -1
+    worse = sign * (event.last_price - event.arrival_price) * event.base_quantity
+    if event.liquidity is Liquidity.TAKER:
+        run.slippage_taker += worse
+    else:
+        run.slippage_maker += worse
+
+
 def _proposed(run: Run, envelope: Envelope, event: PlanProposed) -> None:
     run.proposed[event.strategy] += 1
     run.rationale[event.plan_id] = event.rationale.summary
@@ -254,11 +280,11 @@ _HANDLERS: dict[type[Event], Callable[..., None]] = {
     PositionChanged: _position,
     TradeClosed: _closed,
     PlanProposed: _proposed,
-    TradingStateChanged: lambda run, _, event: run.states.append(event),
+    TradingStateChanged: _state,
+    FillBooked: _fill,
     PlanDeclined: _tally(lambda run: run.declined, lambda event: str(getattr(event, "reason", ""))),
     PlanDenied: _tally(lambda run: run.denied, lambda event: str(getattr(event, "code", ""))),
     OrderIntended: _tally(lambda run: run.orders, lambda event: str(getattr(event, "purpose", ""))),
-    FillBooked: _tally(lambda run: run.fills, lambda event: str(getattr(event, "liquidity", ""))),
     TickQuarantined: _tally(lambda run: run.quarantined, lambda event: str(getattr(event, "reason", ""))),
     LineQuarantined: _tally(lambda run: run.quarantined, lambda event: "LINE"),
 }

@@ -52,6 +52,9 @@ def _tape(run: Run, language: Language) -> list[str]:
         days = Decimal(max(lasts) - min(firsts)) / (86400 * SECOND)
         period = f"{moment(min(firsts))} .. {moment(max(lasts))}"
         lines.append(f"{word('period', language)}: {period} UTC ({days:.1f} {word('days', language)})")
+    live = [market.live_ts for market in run.markets.values() if market.live_ts is not None]
+    if live and min(live) > min(firsts):
+        lines.append(f"{word('live_from', language)}: {moment(min(live))} UTC")
     for name, market in sorted(run.markets.items()):
         parts = []
         if market.bars or market.backfill_bars:
@@ -74,7 +77,7 @@ def _decisions(run: Run, language: Language) -> list[str]:
         ("denied", sum(run.denied.values()), tally(run.denied)),
         ("orders", sum(run.orders.values()), tally(run.orders)),
         ("fills", sum(run.fills.values()), tally(run.fills)),
-        ("states", len(run.states), tally(Counter(event.state.value for event in run.states))),
+        ("states", sum(run.causes.values()), tally(run.causes)),
     ]
     lines = [f"{word('decisions', language)}:"]
     for key, count, detail in rows:
@@ -94,10 +97,22 @@ def _closed(run: Run, language: Language) -> list[str]:
     for reason in sorted(by_reason):
         lines.append("  " + pad(reason, 14) + _trade_row(by_reason[reason]))
     lines.append("  " + pad(word("total", language), 14) + _trade_row(run.trades))
+    for title, name_of in (("by_strategy", _strategy_of), ("by_instrument", _instrument_of)):
+        lines.append("  " + pad(word(title, language), 14))
+        for name in sorted({name_of(trade) for trade in run.trades}):
+            lines.append("  " + pad(name, 14) + _trade_row([t for t in run.trades if name_of(t) == name]))
     lines.append(f"{word('open', language)}: {len(run.open_positions)}")
     for position in run.open_positions.values():
         lines.append(f"  {position.instrument_id} {plain(position.quantity)} @ {_price(position.avg_entry_price)}")
     return lines
+
+
+def _strategy_of(trade: TradeClosed) -> str:
+    return trade.strategy
+
+
+def _instrument_of(trade: TradeClosed) -> str:
+    return trade.instrument_id
 
 
 def _trade_row(trades: Sequence[TradeClosed]) -> str:
@@ -125,9 +140,12 @@ def _money(run: Run, language: Language) -> list[str]:
         ("funding", total(trade.funding for trade in run.trades)),
         ("penalty", -total(trade.liquidation_penalty for trade in run.trades)),
         ("net", total(trade.net_pnl for trade in run.trades)),
-        ("slippage", -total(trade.slippage for trade in run.trades)),
     ]
     lines = [f"{word('money', language)}: " + ", ".join(f"{word(k, language)} {signed(v)}" for k, v in parts) + " USDT"]
+    takers, makers = signed(run.slippage_taker), signed(run.slippage_maker)
+    lines.append(
+        f"{word('slippage', language)}: {word('takers', language)} {takers}, {word('makers', language)} {makers}"
+    )
     equity = run.equity.equity if run.equity else run.initial_cash
     start = run.initial_cash + run.flows
     change = (equity - start) / start * 100 if start else ZERO
@@ -170,7 +188,7 @@ def _limits(run: Run, language: Language) -> list[str]:
 
 def _assumptions(run: Run, language: Language) -> list[str]:
     settings = run.settings
-    share = Decimal(100) * run.marked_at_last / run.equity_points if run.equity_points else ZERO
+    share = f"{Decimal(100) * run.marked_at_last / run.equity_points:.2f} %" if run.equity_points else "-"
     gaps = sum(funding_gaps(market) for market in run.markets.values())
     fees = f"{plain(settings.fee_maker_swap_pct)} % / {plain(settings.fee_taker_swap_pct)} %"
     return [
@@ -178,7 +196,7 @@ def _assumptions(run: Run, language: Language) -> list[str]:
         f"  {word('fill_rule', language)}",
         f"  {word('slippage_rule', language)}: {plain(settings.slippage_bps)} bps",
         f"  {word('fee_tier', language)}: {fees}",
-        f"  {word('substituted', language)}: {share:.2f} %; {word('funding_gaps', language)}: {gaps}",
+        f"  {word('substituted', language)}: {share}; {word('funding_gaps', language)}: {gaps}",
         f"  {word('origin', language)}: {', '.join(sorted(run.origins)) or word('none', language)}",
     ]
 
@@ -215,7 +233,8 @@ def _trade(run: Run, trade: TradeClosed, title: str, language: Language) -> list
         f"{title}: {trade.instrument_id} {trade.position_side.value} {trade.strategy}, "
         f"{moment(trade.ts_opened)} .. {moment(trade.ts_closed)} UTC ({word('held', language)} {held})",
         f"  {word('why', language)}: {run.rationale.get(trade.plan_id, '-')}",
-        f"  {word('entered', language)} {short(trade.entered_quantity)} @ {_price(trade.avg_entry_price)}, "
+        f"  {word('entered', language)} {short(trade.entered_quantity)} {_unit(trade)} "
+        f"@ {_price(trade.avg_entry_price)}, "
         f"{word('stopped', language)} {_price(trade.first_stop_price)}, "
         f"{word('left', language)} @ {_price(trade.avg_exit_price)} ({trade.exit_reason.value})",
         f"  R {signed(trade.r_multiple or ZERO)}, {word('net', language)} {signed(trade.net_pnl)} USDT = "
@@ -223,6 +242,10 @@ def _trade(run: Run, trade: TradeClosed, title: str, language: Language) -> list
         f"{word('funding', language)} {signed(trade.funding)}{mae_mfe}",
         f"  /audit/{run.trade_events[trade.trade_id]}",
     ]
+
+
+def _unit(trade: TradeClosed) -> str:
+    return "contracts" if trade.instrument_id.endswith("-SWAP") else trade.instrument_id.split("-")[0]
 
 
 # -- words ----------------------------------------------------------------------------------------------------------
