@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from threading import Event as Alarm
 from types import TracebackType
@@ -20,8 +21,8 @@ from typing import Self
 from schemas.envelope import Envelope, Event
 from schemas.events.market import BookTop, Quote, Trade, VenueBar
 from schemas.values import SECOND
-from services.importer import import_feed
-from services.lag import projector_lag, trader_progress
+from services.importer import held, import_feed
+from services.lag import TraderWatch, projector_lag
 from services.query.database import DatabaseUnavailable, ReadDatabase
 from services.settings import Settings
 from streams.log.base import EventLog
@@ -29,6 +30,10 @@ from streams.log.base import EventLog
 RESTART = 75
 """Exit code of a worker that wants to be started again (``streams.app``)."""
 RESTARTS_MAX = 5
+"""Restarts in a row; one that runs for RECOVERED_S is past its trouble and the next one counts from the start."""
+PAUSE_S = 0.5
+PAUSE_S_MAX = 30.0
+RECOVERED_S = 300.0
 STOP_S = 30.0
 CATCH_UP_S = 1_800.0
 POLL_S = 0.2
@@ -60,15 +65,38 @@ def _is_live(event: Event) -> bool:
     return isinstance(event, Trade | Quote | BookTop) or (isinstance(event, VenueBar) and not event.backfill)
 
 
+class Restarts:
+    """When a service that asks for it is started again: each time in a row after twice the pause, and not for ever."""
+
+    def __init__(self) -> None:
+        self._in_a_row = 0
+        self._started = 0.0
+
+    def started(self, now: float) -> None:
+        """Note that the service has been started."""
+        self._started = now
+
+    def pause(self, now: float) -> float | None:
+        """Return the seconds to wait for a service that has ended; None: it has been tried often enough."""
+        if now - self._started >= RECOVERED_S:
+            self._in_a_row = 0
+        if self._in_a_row >= RESTARTS_MAX:
+            return None
+        self._in_a_row += 1
+        return min(PAUSE_S * 2.0 ** (self._in_a_row - 1), PAUSE_S_MAX)
+
+
 class Services:
     """Child processes by name, each a ``tapeline`` command whose stderr goes to a file in ``folder``."""
 
-    def __init__(self, folder: Path, *, env_file: Path) -> None:
+    def __init__(self, folder: Path, *, env_file: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._folder = folder
+        self._clock = clock
         self._env_file = env_file
         self._commands: dict[str, list[str]] = {}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
-        self._restarts: dict[str, int] = {}
+        self._restarts: dict[str, Restarts] = {}
+        self._due: dict[str, float] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
     def __enter__(self) -> Self:
@@ -82,7 +110,7 @@ class Services:
     def start(self, name: str, *arguments: str) -> None:
         """Start ``tapeline ARGUMENTS`` under a name."""
         self._commands[name] = list(arguments)
-        self._restarts.setdefault(name, 0)
+        self._restarts.setdefault(name, Restarts()).started(self._clock())
         command = [sys.executable, "-m", "services.cli", "--env-file", str(self._env_file), *arguments]
         with self.log_of(name).open("ab") as output:
             self._running[name] = subprocess.Popen(
@@ -100,16 +128,20 @@ class Services:
         return self._folder / f"{name}.log"
 
     def check(self) -> None:
-        """Start again what asks for it; raise ServiceEnded for anything else that has ended."""
+        """Start again what asks for it, after a pause; raise ServiceEnded for anything else that has ended."""
         for name, process in list(self._running.items()):
             code = process.poll()
             if code is None:
                 continue
-            if code == RESTART and self._restarts[name] < RESTARTS_MAX:
-                self._restarts[name] += 1
+            pause = self._restarts[name].pause(self._clock()) if code == RESTART else None
+            if pause is None:
+                raise ServiceEnded(f"{name} ended with exit code {code}; see {self.log_of(name)}")
+            del self._running[name]
+            self._due[name] = self._clock() + pause
+        for name, due in list(self._due.items()):
+            if self._clock() >= due:
+                del self._due[name]
                 self.start(name, *self._commands[name])
-                continue
-            raise ServiceEnded(f"{name} ended with exit code {code}; see {self.log_of(name)}")
 
     def stop(self) -> None:
         """Ask every service to stop, wait, and end those that do not."""
@@ -123,6 +155,7 @@ class Services:
                 process.kill()
                 process.wait()
         self._running.clear()
+        self._due.clear()
 
 
 def await_caught_up(
@@ -139,9 +172,10 @@ def await_caught_up(
     Raises ServiceEnded when a service ends, or when they do not get there in ``limit_s``.
     """
     deadline = time.monotonic() + limit_s
+    trader = TraderWatch(log, shard)
     while time.monotonic() < deadline:
         services.check()
-        if trader_progress(log, shard).lag == 0 and _is_projected(log, database, shard):
+        if trader.progress().lag == 0 and _is_projected(log, database, shard):
             return True
         if stopped.wait(POLL_S):
             return False
@@ -180,8 +214,13 @@ def drive(
     put = partial(import_feed, log, settings=settings.trading, shard=shard, shards=shards)
     if speed == 0:
         return put(_watched(feed, services, stopped))
-    skip = log.end_offset("ticks", shard)
-    return put(paced(_watched(feed, services, stopped), speed=speed, skip=skip, wait=stopped.wait), chunk_size=1)
+    ticks = iter(feed)
+    first = next(ticks, None)
+    if first is None:
+        return 0
+    skip = held(log, shard, first)
+    watched = _watched(chain((first,), ticks), services, stopped)
+    return put(paced(watched, speed=speed, skip=skip, wait=stopped.wait), chunk_size=1)
 
 
 def _watched(feed: Iterable[Tick], services: Services, stopped: Alarm) -> Iterator[Tick]:

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
-from services.lag import projector_lag, trader_progress
+from services.lag import TraderWatch, projector_lag
 from services.query.database import DatabaseUnavailable, ReadDatabase
 from streams.log.base import EventLog, LogError
 
@@ -16,6 +16,7 @@ from streams.log.base import EventLog, LogError
 def health_router(log: EventLog, database: ReadDatabase, *, shard: int, version: str) -> APIRouter:
     """Return the health routes."""
     router = APIRouter(tags=["health"])
+    trader = TraderWatch(log, shard)
 
     @router.get("/health")
     async def health() -> dict[str, str]:
@@ -25,7 +26,7 @@ def health_router(log: EventLog, database: ReadDatabase, *, shard: int, version:
     @router.get("/ready")
     def ready() -> JSONResponse:
         """Say whether log and database are reachable, and how far trader and projector are behind."""
-        parts = {"log": _log(log, shard), "database": _database(log, database, shard)}
+        parts = {"log": _log(trader), "database": _database(log, database, shard)}
         is_ready = all(part["reachable"] for part in parts.values())
         body = {"status": "ready" if is_ready else "not ready", **parts}
         return JSONResponse(body, status_code=200 if is_ready else 503)
@@ -33,9 +34,9 @@ def health_router(log: EventLog, database: ReadDatabase, *, shard: int, version:
     return router
 
 
-def _log(log: EventLog, shard: int) -> dict[str, Any]:
+def _log(trader: TraderWatch) -> dict[str, Any]:
     try:
-        progress = trader_progress(log, shard)
+        progress = trader.progress()
     except LogError as error:
         return {"reachable": False, "reason": str(error)}
     silent = None if progress.committed_at is None else time.time() - progress.committed_at / 1e6

@@ -1,0 +1,77 @@
+"""How far the trader has come is told by the commits that count, from the newest checkpoint on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from schemas.codec import decode, encode
+from schemas.events.journal import Committed
+from schemas.topics import CHECKPOINTS, JOURNAL
+from schemas.values import Micros
+from services.lag import TraderWatch, trader_progress
+from streams.log.base import LogError, NewRecord
+from streams.log.memory import MemoryLog
+from tests.toy import fill
+from tests.unit.streams.test_recovery import finished_log
+from tests.write_path import plain_trader, run_to_end
+
+INPUTS_TAKEN = 64
+
+
+def append_commit(log: MemoryLog, **changes: Any) -> None:
+    """Append the last commit again, changed: what a worker that was fenced, or counts wrongly, may leave behind."""
+    envelope, event = decode(log.read(JOURNAL, 0, log.end_offset(JOURNAL, 0) - 1, limit=1)[0].value)
+    assert isinstance(event, Committed)
+    late = envelope._replace(ts_ingest=Micros(envelope.ts_ingest + 1_000_000))
+    MemoryLog.append(log, [NewRecord(JOURNAL, 0, b"", encode(late, replace(event, **changes)), 0)])
+
+
+@pytest.mark.parametrize("checkpointed", [True, False])
+@pytest.mark.parametrize("void", [{"epoch": 999, "last_step": 5}, {"first_step": 70, "last_step": 999}])
+def test_a_void_commit_tells_nothing(checkpointed: bool, void: dict[str, int]) -> None:
+    log = finished_log()
+    if not checkpointed:
+        log._partitions[CHECKPOINTS][0].clear()
+    before = trader_progress(log, 0)
+    assert (before.inputs, before.taken, before.lag) == (INPUTS_TAKEN, INPUTS_TAKEN, 0)
+    append_commit(log, **void)
+    assert trader_progress(log, 0) == before
+
+
+def test_a_watch_reads_on_from_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = finished_log()
+    watch = TraderWatch(log, 0)
+    before = watch.progress()
+    append_commit(log, epoch=999)
+    assert watch.progress() == before
+    fill(log, [1, 2, 3])
+    assert watch.progress().lag > 0
+    run_to_end(log, plain_trader)
+    after = watch.progress()
+    assert (after.lag, after.taken > before.taken) == (0, True)
+    read = MemoryLog.read
+    seen: list[int] = []
+
+    def noted(self: MemoryLog, topic: str, partition: int, offset: int, *, limit: int) -> object:
+        seen.append(offset)
+        return read(self, topic, partition, offset, limit=limit)
+
+    monkeypatch.setattr(MemoryLog, "read", noted)
+    assert (watch.progress(), seen) == (after, [])
+
+
+def test_a_journal_that_contradicts_itself_is_an_error_of_the_log() -> None:
+    log = finished_log()
+    MemoryLog.append(log, [NewRecord(JOURNAL, 0, b"", b"garbage", 0)])
+    with pytest.raises(LogError, match="journal of shard 0 cannot be followed"):
+        trader_progress(log, 0)
+
+
+def test_nothing_has_been_taken_where_no_trader_ran() -> None:
+    log = MemoryLog()
+    fill(log, [1, 2])
+    progress = trader_progress(log, 0)
+    assert (progress.taken, progress.committed_at, progress.lag) == (0, None, progress.inputs)
