@@ -338,6 +338,8 @@ class KafkaLog:
         if self._producer is None:
             settings = {
                 "enable.idempotence": True,
+                # A record given up fails those sent behind it: a batch lands as a prefix, never with a hole.
+                "enable.gapless.guarantee": True,
                 "acks": "all",
                 "linger.ms": 0,
                 "compression.codec": "zstd",
