@@ -40,15 +40,17 @@ def take_quality(view: View, event: QualityChanged) -> None:
 
 
 def take_bar(view: View, event: VenueBar, ts: int) -> Bar | None:
-    """Note a bar of the smallest timeframe and return it; None for history (last price only) and larger bars."""
+    """Note a bar and return it; None for history (last price only) and for what shorter bars already told."""
     size = TIMEFRAMES.get(event.timeframe)
-    if size is None or view.trades_seen or (view.bar_us is not None and size > view.bar_us):
+    if size is None or view.trades_seen:
+        return None
+    if view.bar_us is not None and size > view.bar_us and view.last_ts > event.ts_open:
         return None
     if event.backfill:
         if ts >= view.last_ts:
             view.last, view.last_ts = event.close_price, ts
         return None
-    view.bar_us = size
+    view.bar_us = size if view.bar_us is None else min(size, view.bar_us)
     view.last, view.last_ts = event.close_price, ts
     view.bar = Bar(ts, event.ts_open, event.open_price, event.high_price, event.low_price)
     return view.bar

@@ -31,10 +31,11 @@ class TriggerBar(NamedTuple):
 
 
 def fills_orders(book: Book, event: VenueBar, ts_close: int) -> bool:
-    """Whether orders meet this bar: live, of the shortest interval, and not already told tick by tick."""
+    """Whether orders meet this bar: live, and its period not already told by ticks or by shorter bars."""
     if event.backfill or book.ts_tick >= event.ts_open:
         return False
-    return book.bar_us == 0 or ts_close - event.ts_open <= book.bar_us
+    shortest = book.bar_us == 0 or ts_close - event.ts_open <= book.bar_us
+    return shortest or book.ts_last <= event.ts_open
 
 
 def step_bar(book: Book, event: VenueBar) -> StepBar:

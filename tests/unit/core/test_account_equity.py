@@ -108,6 +108,13 @@ def test_only_the_smallest_bar_of_an_instrument_counts() -> None:
     assert equity(spec.when(bar("80000/81000/79000/80500", closes=T0 + MINUTE), ts=T0 + MINUTE)).unrealized_pnl == 50
 
 
+def test_a_larger_bar_counts_where_no_smaller_one_told_its_period() -> None:
+    spec = account(bar("80000/80000/80000/80000", closes=T0), buy("10", "80000", fee_rate=FREE))
+    later = T0 + 16 * MINUTE
+    spec.when(bar("80000/81000/79000/80500", closes=later, timeframe="15m"), ts=later)
+    assert equity(spec).unrealized_pnl == 50
+
+
 def test_without_any_price_a_position_is_worth_its_cost() -> None:
     told = equity(account().when(buy("10", "80000", fee_rate=FREE)))
     assert (told.equity, told.gross_notional, told.mark_source) == (10000, 8000, PriceSource.LAST)

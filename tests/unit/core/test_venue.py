@@ -204,11 +204,22 @@ def test_backfilled_bars_fill_nothing() -> None:
 def test_longer_bars_repeat_what_the_short_ones_said() -> None:
     rig = venue()
     rig.bar("80000/80100/79900/80000")
-    rig.feed(order())
-    rig.bar("80000/80100/79900/80000", minutes=5)
+    opens = rig.ts
+    rig.feed(order(kind=OrderType.LIMIT, price="79800"))
+    for _ in range(5):
+        rig.bar("80000/80100/79900/80000")
+    rig.bar("80000/80100/79000/80000", minutes=5, ts_open=opens)
     assert rig.of(VenueFill) == []
-    rig.bar("80000/80100/79900/80000")
+    rig.bar("80000/80100/79000/80000")
     assert len(rig.of(VenueFill)) == 1
+
+
+def test_a_stop_is_watched_on_longer_bars_once_the_short_ones_stay_away() -> None:
+    rig = Rig()
+    rig.feed(approved(stop="79200"))
+    rig.bar("80000/80100/79900/80000")
+    rig.bar("79300/79400/79000/79100", minutes=5, ts_open=rig.ts + 4 * MINUTE)
+    assert rig.prices() == ["ENTRY 80040 TAKER", "STOP 79160.4 TAKER"]
 
 
 def test_an_order_placed_inside_a_bar_meets_the_next_one() -> None:
