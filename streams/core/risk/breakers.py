@@ -213,7 +213,7 @@ def _on_pause(state: RiskState, causes: Causes, event: PauseTrading, now: int) -
 
 
 def _on_resume(state: RiskState, causes: Causes, event: ResumeTrading, now: int) -> Causes:
-    with_latched = bool(event.reason)
+    with_latched = bool(event.reason and event.reason.strip())
     return tuple(
         cause for cause in causes if cause.kind is not StateCauseKind.OPERATOR and not (cause.latched and with_latched)
     )

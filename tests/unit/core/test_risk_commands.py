@@ -95,6 +95,7 @@ def test_resume_without_a_reason_releases_the_operator_and_names_what_remains() 
     assert (refused.outcome, refused.code) == (CommandOutcome.REFUSED, "LATCHED_CAUSES")
     assert "KILL" in refused.detail
     assert state_of(spec) == (TradingState.HALTED, [StateCauseKind.KILL])
+    assert answer(spec, ResumeTrading("paper", " ")).code == "LATCHED_CAUSES"
     assert answer(spec, ResumeTrading("paper", "all clear")).outcome is CommandOutcome.DONE
     assert state_of(spec) == (TradingState.ACTIVE, [])
     assert not spec.of(TradingStateChanged)[0].peak_reset
