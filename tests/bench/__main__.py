@@ -11,7 +11,7 @@ from importlib import import_module
 
 from tests.bench.options import Options
 from tests.bench.places import places
-from tests.bench.report import DOCUMENT, machine, render, write_section
+from tests.bench.report import DOCUMENT, Processors, machine, render, write_section
 
 NAMES = ("batch", "worker", "latency", "million", "projector", "recovery", "hotspots")
 
@@ -32,11 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(name: str, *, full: bool, repetitions: int, write: bool) -> None:
-    load = os.getloadavg()[0]
-    print(f"-- {name} (load average {load:.1f})", file=sys.stderr, flush=True)
+    print(f"-- {name} (load average {os.getloadavg()[0]:.1f})", file=sys.stderr, flush=True)
+    processors = Processors()
     with places() as found:
         report = import_module(f"tests.bench.{name}").run(Options(found, full=full, repetitions=repetitions))
-    text = render(replace(report, load_before=load))
+    text = render(replace(report, others=processors.others()))
     print(text, flush=True)
     if write:
         write_section(name, text)

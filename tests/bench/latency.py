@@ -26,7 +26,7 @@ from tests.builders import T0
 from tests.worker_process import WorkerProcess, eventually
 
 RATE_HZ = 100
-SECONDS = 20
+SECONDS = 15
 WARM_UP_S = 3
 SQLITE_LOOK_S = 0.0002
 REAL, ALONE = "streams.pipeline:STAGES", "tests.bench.stages:ORDER_PER_TRADE"

@@ -7,7 +7,7 @@ import platform
 import sqlite3
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -30,14 +30,17 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The tables of one benchmark. ``name``: its section. ``full``: whether ``--full`` made it."""
+    """The tables of one benchmark. ``name``: its section. ``full``: whether ``--full`` made it.
+
+    ``others``: share of the machine's processor time that went to processes that are not the benchmark's.
+    """
 
     name: str
     title: str
     tables: Sequence[Table]
     notes: Sequence[str] = ()
     full: bool = False
-    load_before: float = field(default_factory=lambda: os.getloadavg()[0])
+    others: float | None = None
 
 
 def rate(values: Sequence[float]) -> str:
@@ -88,6 +91,32 @@ def _commit() -> str:
         ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     return f"commit {done.stdout.strip()}" if done.returncode == 0 else "an unknown commit"
+
+
+class Processors:
+    """Tells what share of all processors' time went to others since it was made.
+
+    Own: this process and those of its children that have ended. A server that left its parent counts as another.
+    """
+
+    def __init__(self) -> None:
+        self._all, self._own = _busy_and_total(), _own_seconds()
+
+    def others(self) -> float:
+        """Return the share, 0 to 1."""
+        busy, total = (now - then for now, then in zip(_busy_and_total(), self._all, strict=True))
+        return max(0.0, busy - (_own_seconds() - self._own)) / max(total, 1e-9)
+
+
+def _busy_and_total() -> tuple[float, float]:
+    ticks = [int(value) for value in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    second = os.sysconf("SC_CLK_TCK")
+    return (sum(ticks) - ticks[3] - ticks[4]) / second, sum(ticks) / second
+
+
+def _own_seconds() -> float:
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system
 
 
 def machine() -> str:
