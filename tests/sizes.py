@@ -14,7 +14,7 @@ FOLDERS = ("schemas", "streams", "projections", "services", "deploy", "tests")
 
 
 def too_long(root: Path = ROOT) -> Iterator[str]:
-    """Yield one line for each file or function that is too long; docstrings count, blank lines too."""
+    """Yield one line for each file or function that is too long; blank lines count."""
     for folder in FOLDERS:
         for path in sorted((root / folder).rglob("*.py")):
             text = path.read_text()
@@ -24,9 +24,15 @@ def too_long(root: Path = ROOT) -> Iterator[str]:
                 yield f"{name}: {lines} lines, at most {FILE_LINES_MAX}"
             for node in ast.walk(ast.parse(text)):
                 if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                    length = (node.end_lineno or node.lineno) - node.lineno + 1
+                    length = body_lines(node)
                     if length > FUNCTION_LINES_MAX:
                         yield f"{name}:{node.lineno}: {node.name} has {length} lines, at most {FUNCTION_LINES_MAX}"
+
+
+def body_lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Return the lines from the first statement after the docstring to the end: a long list of options is no logic."""
+    first = node.body[1] if ast.get_docstring(node) and len(node.body) > 1 else node.body[0]
+    return (node.end_lineno or first.lineno) - first.lineno + 1
 
 
 def main() -> int:

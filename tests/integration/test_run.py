@@ -62,17 +62,17 @@ def _until_ready(client: httpx.Client, process: subprocess.Popen[str]) -> dict[s
     raise AssertionError(f"never ready: {body}")
 
 
-@pytest.mark.slow
-@pytest.mark.recorded
-@pytest.mark.postgres
-def test_a_full_run_works_stops_in_order_and_logs_no_secret(shared_data: Path, tmp_path: Path) -> None:
-    feed = tmp_path / "BTC-USDT-SWAP_1m_20250318-20250321.csv.gz"
+def _short_feed(shared_data: Path, folder: Path) -> Path:
+    feed = folder / "BTC-USDT-SWAP_1m_20250318-20250321.csv.gz"
     with (
         gzip.open(shared_data / "okx/candles/BTC-USDT-SWAP_1m_20250318-20250417.csv.gz", "rt") as whole,
         gzip.open(feed, "wt") as part,
     ):
         part.writelines(islice(whole, BARS + 1))
-    port = _free_port()
+    return feed
+
+
+def _run_command(feed: Path, folder: Path, port: int) -> list[str]:
     command = [
         sys.executable,
         "-m",
@@ -85,17 +85,18 @@ def test_a_full_run_works_stops_in_order_and_logs_no_secret(shared_data: Path, t
         "--port",
         str(port),
     ]
-    places = [
-        "--log",
-        f"sqlite:///{tmp_path}/log.db",
-        "--db",
-        f"embedded:{tmp_path}/pg",
-        "--folder",
-        str(tmp_path / "logs"),
-    ]
+    places = ["--log", f"sqlite:///{folder}/log.db", "--db", f"embedded:{folder}/pg", "--folder", str(folder / "logs")]
+    return [*command, *places, "--json"]
+
+
+@pytest.mark.slow
+@pytest.mark.recorded
+@pytest.mark.postgres
+def test_a_full_run_works_stops_in_order_and_logs_no_secret(shared_data: Path, tmp_path: Path) -> None:
+    feed, port = _short_feed(shared_data, tmp_path), _free_port()
     environment = {**os.environ, **SECRETS, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
-        [*command, *places, "--json"], env=environment, cwd=tmp_path, text=True,
+        _run_command(feed, tmp_path, port), env=environment, cwd=tmp_path, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
