@@ -16,7 +16,7 @@ from streams.core.account.state import Bar, Desk, Order, View
 
 
 def take_trade(view: View, event: Trade, ts: int) -> None:
-    """Note a print; an instrument whose trades are fed needs no bars."""
+    """Note a print; a period whose trades are fed needs no bar."""
     view.last, view.last_ts, view.trades_seen = event.last_price, ts, True
 
 
@@ -40,11 +40,12 @@ def take_quality(view: View, event: QualityChanged) -> None:
 
 
 def take_bar(view: View, event: VenueBar, ts: int) -> Bar | None:
-    """Note a bar and return it; None for history (last price only) and for what shorter bars already told."""
+    """Note a bar and return it; None for history (last price only) and for what trades or shorter bars told."""
     size = TIMEFRAMES.get(event.timeframe)
-    if size is None or view.trades_seen:
+    if size is None:
         return None
-    if view.bar_us is not None and size > view.bar_us and view.last_ts > event.ts_open:
+    finer = view.trades_seen or (view.bar_us is not None and size > view.bar_us)
+    if finer and view.last_ts > event.ts_open:
         return None
     if event.backfill:
         if ts >= view.last_ts:

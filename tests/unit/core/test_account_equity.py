@@ -108,6 +108,13 @@ def test_only_the_smallest_bar_of_an_instrument_counts() -> None:
     assert equity(spec.when(bar("80000/81000/79000/80500", closes=T0 + MINUTE), ts=T0 + MINUTE)).unrealized_pnl == 50
 
 
+def test_a_bar_counts_once_trades_stay_away() -> None:
+    spec = account(trade("80000"), buy("10", "80000", fee_rate=FREE))
+    spec.when(bar("80000/80000/79000/79000", closes=T0)).then()
+    later = T0 + 5 * MINUTE
+    assert equity(spec.when(bar("80000/80000/79000/79000", closes=later), ts=later)).unrealized_pnl == -100
+
+
 def test_a_larger_bar_counts_where_no_smaller_one_told_its_period() -> None:
     spec = account(bar("80000/80000/80000/80000", closes=T0), buy("10", "80000", fee_rate=FREE))
     later = T0 + 16 * MINUTE
