@@ -69,11 +69,8 @@ def quantile(values: Sequence[float], share: float) -> float:
 def render(report: Report) -> str:
     """Return a report as Markdown."""
     command = f"python -m tests.bench {report.name}{' --full' if report.full else ''}"
-    lines = [
-        f"## {report.title}",
-        "",
-        f"`{command}` at {_commit()}; load average before the run {report.load_before:.1f}",
-    ]
+    meanwhile = "" if report.others is None else f"; other processes took {report.others:.0%} of the machine meanwhile"
+    lines = [f"## {report.title}", "", f"`{command}` at {_commit()}{meanwhile}"]
     for table in report.tables:
         lines += ["", table.caption, "", _row(table.columns), _row(["---"] * len(table.columns))]
         lines += [_row(row) for row in table.rows]
