@@ -42,6 +42,9 @@ STALL_S = 30.0
 """Seconds without progress, with inputs waiting on the log, after which a worker gives up."""
 NOISY = ("faust", "mode", "aiokafka", "streams.transports")
 """Loggers of Faust's services, whose news of every start fill a screen: only their warnings are shown."""
+REBALANCE_S = 90.0
+"""Seconds without shards assigned, from the start or since they were revoked, after which a worker gives up: more than
+the broker waits for a slow member (60 s)."""
 LOOK_S = 0.5
 """How often the watchdog looks."""
 SESSION_S = 10.0
@@ -101,6 +104,8 @@ def build_app(*, log_url: str, worker_id: str, shards: int = 1, positions: Posit
 class Watchdog(threading.Thread):
     """Twice a second: heartbeats of silent shards, and the end of a worker that no longer gets anywhere.
 
+    That is one with inputs waiting that it does not take, or one whose rebalance does not end.
+
     A thread of its own, so that it sees a stuck event loop too. ``on_idle``: called once when every input there is
     has been taken.
     """
@@ -116,11 +121,17 @@ class Watchdog(threading.Thread):
 
     def run(self) -> None:
         while not self._stopped.wait(LOOK_S):
-            self.look()
+            try:
+                self.look()
+            except Exception as error:  # noqa: BLE001  # a watchdog that dies in silence is worse than a restart for nothing
+                self._fail("watchdog", error)
 
     def look(self) -> None:
         """Look once."""
         self._shards.heartbeat()
+        moving = self._shards.moving()
+        if moving > REBALANCE_S:
+            self._fail("rebalance", TimeoutError(f"shards were given up {moving:.0f} s ago and none came back"))
         waiting = self._shards.waiting()
         for shard, seconds in waiting.items():
             if seconds > self._stall_s:
@@ -168,6 +179,7 @@ def run_worker(
     watchdog.start()
     code = _run(app)
     watchdog.stop()
+    watchdog.join()  # it asks the log
     log.close()
     return code
 

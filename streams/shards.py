@@ -13,7 +13,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
-from threading import Event
+from threading import Event, Lock
+from typing import Any
 
 from schemas.topics import INPUTS
 from streams.log.base import EventLog, LogError
@@ -34,7 +35,11 @@ class ShardLost(Exception):
 
 
 class Shard:
-    """One shard in hand. ``submit`` runs work on the shard's thread, in order; its failure ends the process."""
+    """One shard in hand. ``submit`` runs work on the shard's thread, in order; its failure ends the process.
+
+    The event loop, the watchdog and the shard's own thread use it. ``_lock`` guards the queue and the way from starting
+    to live to closing, so that nothing is queued, and nothing goes live, behind a close.
+    """
 
     def __init__(self, number: int, trader: Trader, fail: Fail) -> None:
         self.number = number
@@ -42,32 +47,60 @@ class Shard:
         self.live = False
         self.moved_at = time.monotonic()
         self._fail = fail
+        self._lock = Lock()
         self._closing = Event()
+        self._given_up: Future[None] = Future()
+        self._abandoned = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"shard-{number}")
         self._queued: deque[Future[object]] = deque()
 
     def submit(self, work: Callable[..., object], *arguments: object) -> Future[object]:
         """Queue work on the shard's thread."""
-        future = self._thread.submit(work, *arguments)
+        with self._lock:
+            future = self._enqueue(work, *arguments)
         future.add_done_callback(self._judge)
+        return future
+
+    def offer(self, work: Callable[..., object], *arguments: object, only_idle: bool = False) -> None:
+        """Queue work unless the shard is being given up; ``only_idle``: nor when it has other work."""
+        with self._lock:
+            if self._closing.is_set() or not self.live or (only_idle and self._unfinished()):
+                return
+            future = self._enqueue(work, *arguments)
+        future.add_done_callback(self._judge)
+
+    def _enqueue(self, work: Callable[..., object], *arguments: object) -> Future[object]:
+        future = self._thread.submit(work, *arguments)
         self._queued.append(future)
         return future
 
     def _judge(self, future: Future[object]) -> None:
-        if not future.cancelled() and (error := future.exception()) is not None:
+        if future.cancelled() or (error := future.exception()) is None:
+            return
+        if self._abandoned:
+            logger.warning("shard %d: the recovery given up ended: %s: %s", self.number, type(error).__name__, error)
+        else:
             self._fail(f"shard {self.number}", error)
+
+    async def started(self, starting: Future[object]) -> None:
+        """Wait until a start has ended or the shard is given up, whichever is sooner."""
+        ends: list[asyncio.Future[Any]] = [asyncio.wrap_future(starting), asyncio.wrap_future(self._given_up)]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
 
     async def drained(self, allowed: int = 0) -> None:
         """Wait until at most ``allowed`` pieces of work are unfinished; being cancelled does not cancel them."""
-        while self.queued > allowed:
-            await asyncio.wait([asyncio.wrap_future(self._queued[0])])
+        while len(unfinished := self.unfinished()) > allowed:
+            await asyncio.wait([asyncio.wrap_future(unfinished[0])])
 
-    @property
-    def queued(self) -> int:
-        """Return how many pieces of work are unfinished."""
+    def unfinished(self) -> list[Future[object]]:
+        """Return the pieces of work that are not finished, oldest first."""
+        with self._lock:
+            return self._unfinished()
+
+    def _unfinished(self) -> list[Future[object]]:
         while self._queued and self._queued[0].done():
             self._queued.popleft()
-        return len(self._queued)
+        return list(self._queued)
 
     def start(self) -> None:
         """Claim and recover, once there are settings to start from. Runs on the shard's thread."""
@@ -75,9 +108,14 @@ class Shard:
         while not self.trader.log.end_offset("settings", self.number):
             if self._closing.wait(SETTINGS_POLL_S):
                 return
+        if self._closing.is_set():
+            return
         recovered = self.trader.start()
-        self.moved_at = time.monotonic()
-        self.live = True
+        with self._lock:
+            if self._closing.is_set():
+                return
+            self.moved_at = time.monotonic()
+            self.live = True
         logger.info(
             "shard %d live at step %d: %d steps replayed, %d outputs published again, %.2f s",
             self.number,
@@ -93,16 +131,25 @@ class Shard:
         self.moved_at = time.monotonic()
 
     async def close(self, *, finish: bool) -> None:
-        """Let the batch in flight end, leave a checkpoint if asked, and give the thread back. Raises ShardLost."""
-        self._closing.set()
-        if finish and self.live:
+        """Let the batch in flight end, leave a checkpoint if asked, and give the thread back. Raises ShardLost.
+
+        A recovery under way is left to itself: whoever takes the shard next claims it, and what the old one still
+        publishes was committed before and is only a repeat.
+        """
+        with self._lock:
+            self._closing.set()
+            live, self.live = self.live, False
+            self._abandoned = not live
+        if live and finish:
             self.submit(self.trader.finish)
         try:
-            await asyncio.wait_for(self.drained(), REVOKE_WAIT_S)
+            if live:
+                await asyncio.wait_for(self.drained(), REVOKE_WAIT_S)
         except TimeoutError as error:
             raise ShardLost(f"shard {self.number}: the batch in flight did not end in {REVOKE_WAIT_S} s") from error
-        self.live = False
-        self._thread.shutdown(wait=False)
+        finally:
+            self._given_up.set_result(None)
+            self._thread.shutdown(wait=False)
 
 
 class Shards:
@@ -113,20 +160,28 @@ class Shards:
         self._make_trader = make_trader
         self._fail = fail
         self._shards: dict[int, Shard] = {}
+        self._moving_since: float | None = time.monotonic()
 
     async def assign(self, numbers: Collection[int]) -> None:
         """Take shards: claim, recover, publish what is missing. Returns when all of them are live."""
-        await self.revoke()  # a rebalance that overtook another may have left shards in hand
+        await self._give_up(finish=False)  # a rebalance that overtook another may have left shards in hand
+        self._moving_since = None
         logger.info("shards assigned: %s", sorted(numbers))
         fresh = [Shard(number, self._make_trader(number), self._fail) for number in sorted(numbers)]
         self._shards.update({shard.number: shard for shard in fresh})
-        for shard in fresh:
-            shard.submit(shard.start)
-        for shard in fresh:
-            await shard.drained()
+        starts = [(shard, shard.submit(shard.start)) for shard in fresh]
+        for shard, starting in starts:
+            await shard.started(starting)
 
     async def revoke(self, *, finish: bool = False) -> None:
         """Give every shard up, batches in flight included. ``finish``: a clean stop, leaving checkpoints."""
+        if finish:
+            self._moving_since = None
+        elif self._moving_since is None:
+            self._moving_since = time.monotonic()
+        await self._give_up(finish=finish)
+
+    async def _give_up(self, *, finish: bool) -> None:
         held, self._shards = self._shards, {}
         for shard in held.values():
             try:
@@ -139,7 +194,7 @@ class Shards:
         shard = self._shards.get(batch.partition)
         if shard is not None and shard.live:
             await shard.drained(QUEUED_BATCHES)
-            shard.submit(shard.process, batch)
+            shard.offer(shard.process, batch)
 
     def next_offset(self, topic: str, partition: int) -> int | None:
         """Return where reading an input goes on; None while its shard is not live here."""
@@ -149,8 +204,12 @@ class Shards:
     def heartbeat(self) -> None:
         """Let idle traders commit inputs that caused nothing. Called from the watchdog's thread."""
         for shard in list(self._shards.values()):
-            if shard.live and not shard.queued:
-                shard.submit(shard.trader.heartbeat)
+            shard.offer(shard.trader.heartbeat, only_idle=True)
+
+    def moving(self) -> float:
+        """Return for how many seconds shards were revoked, or not yet assigned, without the rebalance's end; else 0."""
+        since = self._moving_since
+        return 0.0 if since is None else time.monotonic() - since
 
     def waiting(self) -> dict[int, float]:
         """Return the live shards with inputs on the log that were not taken, and for how many seconds they stand."""

@@ -60,7 +60,7 @@ class SqliteLog:
             self._db.executescript(_SCHEMA)
 
     def create_topics(self, topics: Mapping[str, int]) -> None:
-        with self._transaction():
+        with self._translated("topics cannot be created"), self._transaction():
             for name, count in topics.items():
                 self._db.execute("INSERT OR IGNORE INTO topics (name, partitions) VALUES (?, ?)", (name, count))
         for name, count in topics.items():
@@ -75,12 +75,12 @@ class SqliteLog:
 
     def end_offset(self, topic: str, partition: int) -> int:
         number = self._number(topic, partition)
-        with self._lock:
+        with self._lock, self._translated(f"{topic}[{partition}] has no end"):
             return self._end(number, partition)
 
     def read(self, topic: str, partition: int, offset: int, *, limit: int) -> Sequence[StoredRecord]:
         number = self._number(topic, partition)
-        with self._lock:
+        with self._lock, self._translated(f"{topic}[{partition}] cannot be read from offset {offset} on"):
             rows = self._db.execute(
                 "SELECT off, key, value FROM log WHERE topic = ? AND part = ? AND off >= ? ORDER BY off LIMIT ?",
                 (number, partition, offset, limit),
@@ -88,11 +88,8 @@ class SqliteLog:
         return [StoredRecord(topic, partition, off, key, value) for off, key, value in rows]
 
     def append(self, records: Sequence[NewRecord]) -> list[int]:
-        try:
-            with self._transaction():
-                return self._insert(records)
-        except sqlite3.Error as error:
-            raise LogError(f"{self.path}: {len(records)} records were not written: {error}") from error
+        with self._translated(f"{len(records)} records were not written"), self._transaction():
+            return self._insert(records)
 
     def append_at(self, record: NewRecord, expected_offset: int) -> Append:
         return self.commit(record, expected_offset, ())
@@ -114,7 +111,7 @@ class SqliteLog:
 
     def data_version(self) -> int:
         """Return a number that changes when another connection has committed: a cheap way to wait for news."""
-        with self._lock:
+        with self._lock, self._translated("cannot be asked for news"):
             (version,) = self._db.execute("PRAGMA data_version").fetchone()
         return int(version)
 
@@ -123,6 +120,14 @@ class SqliteLog:
             self._db.close()
 
     # -- inside ---------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _translated(self, complaint: str) -> Iterator[None]:
+        """Turn SQLite's errors (a sick disk, a lock held too long, a closed file) into the log's own."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise LogError(f"{self.path}: {complaint}: {error}") from error
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -138,7 +143,7 @@ class SqliteLog:
     def _topic(self, topic: str) -> tuple[int, int]:
         known = self._topics.get(topic)
         if known is None:
-            with self._lock:
+            with self._lock, self._translated(f"topic {topic} cannot be looked up"):
                 known = self._db.execute("SELECT id, partitions FROM topics WHERE name = ?", (topic,)).fetchone()
             if known is None:
                 raise LogError(f"{self.path}: topic {topic} does not exist; `tapeline feed import` creates the log")

@@ -71,6 +71,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         hints = {
             driver.ensure_aiokafka_TP(tp): OffsetAndMetadata(offset, "") for tp, offset in offsets.items() if tp in held
         }
+        if not hints:  # a rebalance took the partitions meanwhile; aiokafka refuses an empty commit
+            return False
         try:
             await self._ensure_consumer().commit(hints)
         except (KafkaError, IllegalStateError) as error:

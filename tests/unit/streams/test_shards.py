@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from threading import Event
+import sqlite3
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from threading import Event, Thread
+from typing import Any
 
 import pytest
 
@@ -219,8 +224,9 @@ def test_an_error_on_the_shards_thread_reaches_the_end_of_the_process(log: Memor
     assert [where for where, _ in failures.seen] == ["shard 3"]
 
 
-async def wait_for(shard: Shard, work: object) -> None:
-    shard.submit(work)  # type: ignore[arg-type]
+async def wait_for(shard: Shard, work: Callable[[], object]) -> None:
+    shard.submit(work)
+    await shard.drained()
     await shard.close(finish=False)
 
 
@@ -265,3 +271,173 @@ def test_a_record_of_another_topic_does_not_move_the_ticks(log: MemoryLog, failu
 
     asyncio.run(scenario())
     assert failures.seen == []
+
+
+class SickLog(MemoryLog):
+    """A log whose driver raises an error of its own, as a driver with a bug would."""
+
+    sick = False
+
+    def end_offset(self, topic: str, partition: int) -> int:
+        if self.sick:
+            raise sqlite3.OperationalError("disk I/O error")
+        return super().end_offset(topic, partition)
+
+
+def test_an_error_inside_the_watchdog_ends_the_worker_not_the_watchdog(
+    failures: Failures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.app.LOOK_S", 0.001)
+    log, failed = SickLog(), Event()
+    fill(log, [1, 2])
+    shards = shards_over(log, failures)
+
+    def fail(where: str, error: BaseException) -> None:
+        failures(where, error)
+        failed.set()
+
+    watchdog = Watchdog(shards, fail, stall_s=60.0, on_idle=None)
+
+    async def scenario() -> None:
+        await shards.assign({0})
+        log.sick = True
+        watchdog.start()
+        assert failed.wait(10)
+        assert watchdog.is_alive()
+        log.sick = False
+        watchdog.stop()
+        watchdog.join(10)
+        await shards.revoke()
+
+    asyncio.run(scenario())
+    where, error = failures.seen[0]
+    assert where == "watchdog"
+    assert "disk I/O error" in str(error)
+
+
+class Interrupted(deque[Future[object]]):
+    """A queue whose reader loses the processor right after it has looked at the head, once."""
+
+    look_again: Thread | None = None
+
+    def __getitem__(self, index: Any) -> Any:
+        found = super().__getitem__(index)
+        other, self.look_again = self.look_again, None
+        if other is not None:
+            other.start()
+            other.join(0.2)
+        return found
+
+
+def test_work_in_flight_is_not_forgotten_when_two_threads_look_at_the_queue(failures: Failures) -> None:
+    shard = Shard(0, Trader(MemoryLog(), 0, STAGES, worker="w", code_version="1"), failures)
+    gate, other = Event(), Thread(target=shard.unfinished)
+    done, running = shard.submit(lambda: None), shard.submit(gate.wait)
+    done.result()
+    queue = Interrupted(shard._queued)
+    shard._queued, queue.look_again = queue, other
+    try:
+        assert shard.unfinished() == [running]
+        assert not running.done()
+    finally:
+        gate.set()
+        running.result()
+        other.join()
+
+
+class SlowToRecover(Trader):
+    """A trader whose recovery waits for a gate, then ends as ``end`` says."""
+
+    entered: Event
+    gate: Event
+    end: BaseException | None = None
+
+    def start(self) -> Any:
+        self.entered.set()
+        assert self.gate.wait(10)
+        if self.end is not None:
+            raise self.end
+        return super().start()
+
+
+def slow_shards(log: MemoryLog, failures: Failures, end: BaseException | None = None) -> tuple[Shards, Event, Event]:
+    """Return shards whose first trader recovers slowly, the event of its entry, and its gate; later ones are quick."""
+    entered, gate = Event(), Event()
+    made: list[Trader] = []
+
+    def make(number: int) -> Trader:
+        kind = Trader if made else SlowToRecover
+        trader = kind(log, number, STAGES, worker="w", code_version="1")
+        if isinstance(trader, SlowToRecover):
+            trader.entered, trader.gate, trader.end = entered, gate, end
+        made.append(trader)
+        return trader
+
+    return Shards(log, make, failures), entered, gate
+
+
+@pytest.mark.parametrize("end", [None, Fenced("claimed by another")])
+def test_a_shard_given_up_while_it_recovers_is_neither_waited_for_nor_live_later(
+    log: MemoryLog, failures: Failures, end: BaseException | None
+) -> None:
+    async def scenario() -> None:
+        shards, entered, gate = slow_shards(log, failures, end)
+        starting = asyncio.ensure_future(shards.assign({0}))
+        await asyncio.to_thread(entered.wait, 10)
+        slow = shards._shards[0]
+        await asyncio.wait_for(shards.revoke(), 1)  # a second rebalance, sooner than the recovery ends
+        await asyncio.wait_for(starting, 1)
+        assert not gate.is_set()
+        gate.set()
+        await slow.drained()
+        assert not slow.live
+        await shards.assign({0})
+        assert shards.live() == [0]
+        await shards.take(batch(log, 0))
+        await shards.revoke()
+
+    asyncio.run(scenario())
+    assert failures.seen == []
+    assert log.end_offset("signals", 0) > 0
+
+
+def test_a_closed_shard_takes_no_more_work(log: MemoryLog, failures: Failures) -> None:
+    async def scenario() -> None:
+        shards = shards_over(log, failures)
+        await shards.assign({0})
+        shard = shards._shards[0]
+        await shards.revoke()
+        shard.offer(shard.process, batch(log, 0))
+        shard.offer(shard.trader.heartbeat, only_idle=True)
+        assert shard.unfinished() == []
+
+    asyncio.run(scenario())
+    assert failures.seen == []
+
+
+def test_the_watchdog_ends_a_worker_whose_rebalance_does_not_end(
+    log: MemoryLog, failures: Failures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        shards = shards_over(log, failures)
+        watchdog = Watchdog(shards, failures, stall_s=60.0, on_idle=None)
+        await shards.assign({0})
+        monkeypatch.setattr("streams.app.REBALANCE_S", 0.0)
+        watchdog.look()
+        assert failures.seen == []  # a shard in hand, or recovering, is no rebalance
+        await shards.revoke()
+        watchdog.look()
+        assert [where for where, _ in failures.seen] == ["rebalance"]
+        await shards.assign(())  # nothing for this worker, but the rebalance has ended
+        watchdog.look()
+        await shards.revoke()
+        await shards.revoke(finish=True)  # a clean stop waits for no assignment
+        watchdog.look()
+        assert len(failures.seen) == 1
+
+    asyncio.run(scenario())
+
+
+def test_a_worker_that_is_never_assigned_anything_ends(log: MemoryLog, failures: Failures) -> None:
+    shards = shards_over(log, failures)
+    assert 0.0 < shards.moving() < 10.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import inspect
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,14 @@ def test_a_batch_carries_the_offset_of_its_last_record() -> None:
     records = [StoredRecord("ticks", 0, offset, b"", b"") for offset in (5, 6, 7)]
 
     assert Batch("ticks", 0, records).last_offset == 7
+
+
+def test_a_commit_of_partitions_no_longer_held_does_not_reach_aiokafka() -> None:
+    thread = ConsumerThread.__new__(ConsumerThread)
+    thread.assignment = set  # type: ignore[method-assign]
+    thread._ensure_consumer = lambda: pytest.fail("asked for the consumer")  # type: ignore[method-assign]
+
+    assert asyncio.run(thread._commit({TP("ticks", 0): 7})) is False
 
 
 def test_the_schema_hands_a_batch_on_untouched() -> None:
