@@ -17,20 +17,16 @@ from urllib.parse import parse_qs, urlsplit
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
 
 from schemas.topics import INPUTS, JOURNAL, PREFIX
 from streams.log.base import Append, LogError, NewRecord, StoredRecord
 from streams.log.kafka_reader import INCURABLE, PartitionReader
+from streams.log.kafka_topics import MESSAGE_BYTES_MAX, create_missing, refuse_forgetful, topic_settings
 
 TIMEOUT_S = 30.0
 """How long a read or an administrative call may take, a broker restart included."""
 DELIVERY_TIMEOUT_S = 15.0
 """How long a write may stay unacknowledged before it counts as in doubt (less when the URL's timeout is)."""
-MESSAGE_BYTES_MAX = 16 * 1024 * 1024
-"""Largest record: a checkpoint's state."""
-_NEVER_MS = 9_223_372_036_854_775_807
-_SEGMENT_MS = 10 * 365 * 86_400_000
 
 T = TypeVar("T")
 
@@ -96,6 +92,7 @@ class KafkaLog:
         self._delivery_s = min(DELIVERY_TIMEOUT_S, address.timeout_s)
         self._lock = Lock()
         self._write_lock = Lock()
+        self._closed = False
         self._readers: dict[tuple[str, int], PartitionReader] = {}
         self._partitions: dict[str, int] = {}
         self._producer: Producer | None = None
@@ -115,15 +112,13 @@ class KafkaLog:
         with self._write_lock:
             self._ensure_producer()  # who creates topics will write: the producer gets its id meanwhile (0.5 s)
         admin = AdminClient(self._common)
-        wanted = [NewTopic(self._name(name), count, config=self._settings(name)) for name, count in topics.items()]
-        for future in admin.create_topics(wanted, operation_timeout=self.address.timeout_s).values():
-            try:
-                future.result(self.address.timeout_s)
-            except TimeoutError as error:
-                raise LogError(f"{self.address.servers}: topics cannot be created: no answer") from error
-            except KafkaException as error:
-                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                    raise LogError(f"{self.address.servers}: topics cannot be created: {_words(error)}") from error
+        settings = {self._name(name): self._settings(name) for name in topics}
+        wanted = {self._name(name): count for name, count in topics.items()}
+        try:
+            existed = create_missing(admin, wanted, settings, self.address.timeout_s)
+            refuse_forgetful(admin, existed, self.address.timeout_s)
+        except LogError as error:
+            raise LogError(f"{self.address.servers}: {error}") from error
         for name, count in topics.items():
             found = self._until(partial(self._count_partitions, name), f"topic {name} does not appear")
             if found != count:
@@ -195,14 +190,12 @@ class KafkaLog:
         return result
 
     def close(self) -> None:
-        with self._lock:
-            for reader in self._readers.values():
-                with reader.lock:
-                    reader.consumer.close()
-            self._readers.clear()
-            if self._metadata is not None:
-                self._metadata.close()
-                self._metadata = None
+        with self._lock:  # taken for a moment only: a thread that reads holds its reader's lock and comes for this one
+            self._closed = True
+            readers, self._readers = list(self._readers.values()), {}
+            self._metadata = None  # not closed: another thread may be inside a call, and is the last to hold it
+        for reader in readers:
+            reader.close()
         self._discard_producer()
 
     # -- inside ---------------------------------------------------------------------------------------------------
@@ -215,19 +208,7 @@ class KafkaLog:
             raise LogError(f"topic {topic} has {self.partitions(topic)} partitions, there is no partition {partition}")
 
     def _settings(self, topic: str) -> dict[str, str]:
-        settings = {
-            "cleanup.policy": "delete",
-            "retention.ms": "-1",
-            "compression.type": "zstd",
-            "message.timestamp.type": "CreateTime",
-            # Recorded and synthetic runs carry their own time: neither age nor date may refuse or split them.
-            "message.timestamp.after.max.ms": str(_NEVER_MS),
-            "segment.ms": str(_SEGMENT_MS),
-            "max.message.bytes": str(MESSAGE_BYTES_MAX),
-        }
-        if self.address.flush and topic in (*INPUTS, JOURNAL):
-            settings["flush.messages"] = "1"
-        return settings
+        return topic_settings(flush=self.address.flush and topic in (*INPUTS, JOURNAL))
 
     def _new_consumer(self) -> Consumer:
         settings = {
@@ -244,18 +225,24 @@ class KafkaLog:
 
     def _metadata_consumer(self) -> Consumer:
         with self._lock:
+            self._refuse_closed()
             if self._metadata is None:
                 self._metadata = self._new_consumer()
             return self._metadata
 
     def _reader(self, topic: str, partition: int) -> PartitionReader:
         with self._lock:
+            self._refuse_closed()
             reader = self._readers.get((topic, partition))
             if reader is None:
                 name = self._name(topic)
                 reader = PartitionReader(self._new_consumer(), topic, name, partition, self.address.timeout_s)
                 self._readers[topic, partition] = reader
             return reader
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise LogError(f"{self.address.servers}: this log was closed")
 
     def _count_partitions(self, topic: str) -> int | None:
         """Return how many partitions a topic has, all of them with a leader; None: it does not exist (yet)."""

@@ -37,10 +37,19 @@ class PartitionReader:
         self._timeout_s = timeout_s
         self._position = -1
         self._end = 0
+        self._closed = False
+
+    def close(self) -> None:
+        """Disconnect, after the read under way if there is one."""
+        with self.lock:
+            self._closed = True
+            self.consumer.close()
 
     def read(self, offset: int, limit: int, end_offset: Callable[[], int]) -> list[StoredRecord]:
         """Return the records from ``offset`` on that are there now, at most ``limit``. Raises LogError on a hole."""
         with self.lock:
+            if self._closed:
+                raise LogError(f"{self.name}[{self.partition}]: this log was closed")
             if offset + limit > self._end:
                 self._end = end_offset()
             want = min(limit, self._end - offset)

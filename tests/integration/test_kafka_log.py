@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import Event, Thread
 
 import pytest
-from confluent_kafka.admin import AdminClient, ConfigResource
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
 from deploy.kafka.broker import LocalBroker, free_port
 from streams.log.base import Append, LogError, NewRecord
@@ -101,6 +102,62 @@ def topic_settings(log: KafkaLog, topic: str) -> dict[str, str]:
     admin = AdminClient({"bootstrap.servers": log.address.servers})
     found = admin.describe_configs([resource])[resource].result(30)
     return {name: entry.value for name, entry in found.items()}
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("retention.ms", "604800000"), ("retention.bytes", "1000000"), ("cleanup.policy", "compact")],
+)
+def test_a_topic_that_would_lose_records_is_refused(kafka_url: str, setting: str, value: str) -> None:
+    log = KafkaLog.from_url(kafka_url)
+    log.create_topics({"journal": 1, "bars": 1})
+    log.create_topics({"journal": 1, "bars": 1})
+    change = ConfigEntry(setting, value, incremental_operation=AlterConfigOpType.SET)
+    name = log.address.prefix + "bars"
+    resource = ConfigResource(ConfigResource.Type.TOPIC, name, incremental_configs=[change])
+    admin = AdminClient({"bootstrap.servers": log.address.servers})
+    admin.incremental_alter_configs([resource])[resource].result(30)
+
+    with pytest.raises(LogError, match=f"{name} has {setting}={value}"):
+        log.create_topics({"journal": 1, "bars": 1})
+    log.close()
+
+
+@pytest.mark.kafka
+def test_closing_waits_for_no_reader_that_waits_for_it(kafka_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = KafkaLog.from_url(kafka_url)
+    log.create_topics({"ticks": 1})
+    log.append([record("ticks", b"1")])
+    asked, closing = Event(), Event()
+    ask = log.end_offset
+    errors: list[LogError] = []
+
+    def end_offset(topic: str, partition: int) -> int:
+        """Ask for the end, inside the reader's lock, only once the log is being closed."""
+        asked.set()
+        assert closing.wait(10)
+        return ask(topic, partition)
+
+    def read() -> None:
+        try:
+            log.read("ticks", 0, 0, limit=10)
+        except LogError as error:
+            errors.append(error)
+
+    monkeypatch.setattr(log, "end_offset", end_offset)
+    reader, closer = Thread(target=read, daemon=True), Thread(target=log.close, daemon=True)
+    reader.start()
+    assert asked.wait(10)
+    closer.start()
+    closer.join(0.2)  # by now it waits for the reader
+    closing.set()
+    for thread in (reader, closer):
+        thread.join(20)
+        assert not thread.is_alive()
+    assert "closed" in str(errors[0])
+    with pytest.raises(LogError, match="closed"):
+        log.read("ticks", 0, 0, limit=10)
 
 
 @pytest.mark.kafka
