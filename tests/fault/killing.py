@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,9 @@ from streams.verify import topic_digest, verify
 DEADLINE_S = 60.0
 """How long a worker may take to do anything at all before the test gives up."""
 POLL_S = 0.002
+WORDS = 3000
+"""How much of what a worker has written is shown."""
+ROOT = Path(__file__).parent.parent.parent
 
 Command = Sequence[str]
 
@@ -48,10 +52,33 @@ def batch_command(url: str) -> Command:
     return (sys.executable, "-m", "tests.fault.batch_worker", url)
 
 
-def start(command: Command) -> subprocess.Popen[bytes]:
-    """Start a worker in the repository's root."""
-    root = Path(__file__).parent.parent.parent
-    return subprocess.Popen(command, cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+class Worker(subprocess.Popen[bytes]):
+    """A worker in the repository's root. Its words go to a file: a pipe nobody reads stops who writes, once full."""
+
+    def __init__(self, command: Command) -> None:
+        self._words = tempfile.TemporaryFile()  # noqa: SIM115  # open as long as the object lives
+        super().__init__(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=self._words)
+
+    def said(self) -> str:
+        """Return the last it has written to standard error."""
+        size = os.fstat(self._words.fileno()).st_size
+        return os.pread(self._words.fileno(), WORDS, max(0, size - WORDS)).decode(errors="replace")
+
+
+def start(command: Command) -> Worker:
+    """Start a worker."""
+    return Worker(command)
+
+
+def settle(command: Command) -> None:
+    """Start a worker once more and let it stop by itself: on Kafka a commit is seen before its outputs are there."""
+    worker = start((*command, "--until-idle"))
+    try:
+        code = worker.wait(DEADLINE_S)
+    finally:
+        worker.kill()
+        worker.wait()
+    assert code == 0, f"exit {code}\n{worker.said()}"
 
 
 def records(ticks: Iterable[tuple[Envelope, Event]]) -> list[NewRecord]:
@@ -64,14 +91,14 @@ def records(ticks: Iterable[tuple[Envelope, Event]]) -> list[NewRecord]:
     ]
 
 
-def until(condition: Callable[[], bool], what: str, worker: subprocess.Popen[bytes] | None = None) -> None:
+def until(condition: Callable[[], bool], what: str, worker: Worker | None = None) -> None:
     """Poll a condition; fail with the worker's last words when it does not come true in time."""
     deadline = time.monotonic() + DEADLINE_S
     while not condition():
         gone = worker is not None and worker.poll() is not None
         if gone or time.monotonic() > deadline:
-            words = worker.stderr.read().decode()[-3000:] if gone and worker and worker.stderr else ""
-            raise AssertionError(f"{what} did not happen; worker exit {worker.poll() if worker else None}\n{words}")
+            words = f"worker exit {worker.poll()}\n{worker.said()}" if worker else ""
+            raise AssertionError(f"{what} did not happen; {words}")
         time.sleep(POLL_S)
 
 
@@ -91,7 +118,7 @@ def taken(log: EventLog) -> int:
 def kill_while_data_flows(
     log: EventLog, command: Command, ticks: Sequence[NewRecord], *, kills: int, seed: int
 ) -> Outcome:
-    """Append the ticks in pieces; kill the worker somewhere inside each piece; let the last worker finish."""
+    """Append the ticks in pieces; kill the worker somewhere inside each piece; let the last one take all and settle."""
     chance, outcome = random.Random(seed), Outcome()
     size = len(ticks) // (kills + 1) + 1
     for number in range(kills + 1):
@@ -112,6 +139,7 @@ def kill_while_data_flows(
             os.kill(worker.pid, signal.SIGKILL)
             worker.wait()
         outcome.kills += number < kills
+    settle(command)
     return outcome
 
 

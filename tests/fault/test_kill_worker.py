@@ -19,6 +19,7 @@ from tests.fault.killing import (
     judge,
     kill_while_data_flows,
     records,
+    settle,
     start,
     taken,
     undisturbed,
@@ -100,4 +101,5 @@ def test_a_broker_killed_under_the_worker_leaves_the_log_of_an_undisturbed_run(
     finally:
         running.kill()
         running.wait()
+    settle(worker(kafka_url))
     judge(kafka_url, expected, {"settings": 1, "commands": 0, "ticks": len(ticks)})
