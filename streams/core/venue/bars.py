@@ -97,8 +97,7 @@ def _may_fill(book: Book, bar: StepBar) -> bool:
         if order.ts > bar.ts_open:
             continue
         if order.type is OrderType.STOP:
-            watched = trigger_bar(order, bar)
-            if touched(order, watched.high_price if order.side is Side.BUY else watched.low_price):
+            if _fires(order, trigger_bar(order, bar)):
                 return True
         elif order.type is OrderType.MARKET or crosses(
             order, bar.low_price if order.side is Side.BUY else bar.high_price
@@ -142,6 +141,12 @@ def trigger_bar(order: VenueOrder, bar: StepBar) -> TriggerBar:
     return TriggerBar(bar.open_price, bar.high_price, bar.low_price, TriggerPriceType.LAST)
 
 
+def _fires(order: VenueOrder, watched: TriggerBar) -> bool:
+    """Whether a stop fills on this bar: touched, or fired on a tick before the ticks stayed away."""
+    extreme = watched.high_price if order.side is Side.BUY else watched.low_price
+    return order.ts_triggered is not None or touched(order, extreme)
+
+
 def _market(draft: Draft, order: VenueOrder, bar: StepBar) -> None:
     if order.purpose is OrderPurpose.ENTRY and past_stop(order, bar.open_price):
         draft.cancel(order, "ENTRY_PAST_STOP")
@@ -153,7 +158,7 @@ def _market(draft: Draft, order: VenueOrder, bar: StepBar) -> None:
 def _stop(draft: Draft, order: VenueOrder, bar: StepBar, entered_at: Decimal | None = None) -> None:
     watched = trigger_bar(order, bar)
     buys = order.side is Side.BUY
-    if not touched(order, watched.high_price if buys else watched.low_price):
+    if not _fires(order, watched):
         return
     assert order.trigger_price is not None
     prices = [order.trigger_price, watched.open_price] + ([] if entered_at is None else [entered_at])

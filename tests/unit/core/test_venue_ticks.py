@@ -228,3 +228,11 @@ def test_a_market_entry_no_tick_answers_in_time_expires_though_bars_were_seen() 
     rig.feed(approved(valid_until=rig.ts + SECOND))
     rig.trade("80000", after_us=30 * SECOND)
     assert (rig.of(VenueFill), len(rig.of(OrderExpired))) == ([], 1)
+
+
+def test_a_stop_that_fired_fills_on_a_bar_if_no_tick_follows() -> None:
+    rig = held_long(stop_on=TriggerPriceType.MARK)
+    rig.mark("79000", ts=rig.ts + 1000)
+    assert rig.held() == 10
+    rig.bar("79900/80010/79800/79910", ts_open=rig.ts + 5 * MINUTE)
+    assert (rig.held(), last(rig).last_price) == (0, Decimal("78960.5"))
