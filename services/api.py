@@ -10,12 +10,13 @@ import structlog
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException
 
 from services.control.commands import CommandDesk
 from services.control.router import control_router
 from services.errors import ApiError, FieldError
+from services.pages import POLICY, docs_page
 from services.query import registry
 from services.query.audit import audit_router
 from services.query.database import DatabaseUnavailable, ReadDatabase
@@ -34,12 +35,13 @@ def create_app(log: EventLog, database: ReadDatabase, settings: Settings) -> Fas
     service, trading = settings.service, settings.trading
     token = None if service.api_token is None else service.api_token.get_secret_value()
     desk = CommandDesk(log, shard=service.shard, account_id=trading.account_id, instruments=trading.instruments_allowed)
-    app = FastAPI(title="Tapeline", version=CODE_VERSION, description=__doc__ or "", redoc_url=None)
+    app = FastAPI(title="Tapeline", version=CODE_VERSION, description=__doc__ or "", docs_url=None, redoc_url=None)
     app.include_router(health_router(log, database, shard=service.shard, version=CODE_VERSION))
     app.include_router(reads_router(database))
     app.include_router(audit_router(database))
     app.include_router(registry.router)
     app.include_router(control_router(desk, token=token, wait_s=service.api_wait_s))
+    _add_docs(app)
     _add_error_answers(app)
     return app
 
@@ -61,6 +63,13 @@ def serve(settings: Settings) -> None:
                 database.close()
     finally:
         log.close()
+
+
+def _add_docs(app: FastAPI) -> None:
+    @app.get("/docs", include_in_schema=False)
+    async def docs(request: Request) -> HTMLResponse:
+        page = docs_page(app.openapi(), str(request.base_url))
+        return HTMLResponse(page, headers={"Content-Security-Policy": POLICY})
 
 
 def _add_error_answers(app: FastAPI) -> None:

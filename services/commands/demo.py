@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from services.commands.common import NO, JsonOption, LogOption, emit, load
+from services.commands.common import NO, JsonOption, emit, load, note
+from services.program import program
 
 FeedOption = Annotated[
     list[Path] | None, typer.Option("--feed", help="Recorded file; may be repeated. Default: the recordings, if any.")
+]
+DemoLogOption = Annotated[
+    str | None,
+    typer.Option("--log", metavar="URL", help="Empty; sqlite:///PATH or kafka://HOST:PORT; default FOLDER/log.db."),
 ]
 InstrumentsOption = Annotated[
     Path | None, typer.Option("--instruments", help="The venue's own instruments reply, over the shipped table.")
@@ -27,7 +31,7 @@ def demo(
     context: typer.Context,
     feed: FeedOption = None,
     instruments: InstrumentsOption = None,
-    log: LogOption = None,
+    log: DemoLogOption = None,
     lang: Annotated[str, typer.Option("--lang", help="Language of the summary: en or zh.")] = "en",
     folder: Annotated[Path, typer.Option("--folder", help="Where the run is kept; emptied first.")] = Path("var/demo"),
     as_json: JsonOption = False,
@@ -39,16 +43,17 @@ def demo(
     from projections.embedded import EmbeddedPostgres
     from projections.migrate import migrate
     from services.demo import choose_feed, fresh_folder, run_demo
+    from services.importer import warned
     from services.progress import progress_bars
 
-    tape, source = choose_feed(feed or [], instruments, _note)
-    _note(f"feed: {source}")
+    tape, source = choose_feed(feed or [], instruments, note)
+    note(f"feed: {source}")
     home = fresh_folder(folder)
     log_url = log or f"sqlite:///{home}/log.db"
     with EmbeddedPostgres(home / "postgres") as server, progress_bars() as progress:
         migrate(server.dsn)
         result = run_demo(
-            tape,
+            warned(tape, settings.trading.instruments_allowed, note),
             settings.trading,
             dsn=server.dsn,
             log_url=log_url,
@@ -57,7 +62,7 @@ def demo(
             commands=further(log_url, home),
         )
     seconds = {phase: round(value, 1) for phase, value in result.seconds.items()}
-    _note("seconds: " + ", ".join(f"{phase} {value}" for phase, value in seconds.items()))
+    note("seconds: " + ", ".join(f"{phase} {value}" for phase, value in seconds.items()))
     content: dict[str, Any] = {"summary": result.summary, "proven": result.report.proven, "seconds": seconds}
     emit(content, as_json=as_json, human=lambda: result.summary)
     if not result.report.proven:
@@ -66,14 +71,11 @@ def demo(
 
 def further(log_url: str, home: Path) -> list[str]:
     """Return the commands that look further into a run."""
+    tapeline = program()
     return [
-        f"tapeline log topics --log {log_url}",
-        f"tapeline log cat accounts --type TradeClosed --limit 3 --log {log_url}",
-        f"tapeline log cat verdicts --type PlanDenied --limit 1 --log {log_url}",
-        f"tapeline replay verify --log {log_url}",
-        f"tapeline api --log {log_url} --db embedded:{home}/postgres   then http://127.0.0.1:8000/docs",
+        f"{tapeline} log topics --log {log_url}",
+        f"{tapeline} log cat accounts --type TradeClosed --limit 3 --log {log_url}",
+        f"{tapeline} log cat verdicts --type PlanDenied --limit 1 --log {log_url}",
+        f"{tapeline} replay verify --log {log_url}",
+        f"{tapeline} api --log {log_url} --db embedded:{home}/postgres   then http://127.0.0.1:8000/docs",
     ]
-
-
-def _note(text: str) -> None:
-    print(text, file=sys.stderr)

@@ -13,6 +13,7 @@ from typing import Any
 import typer
 
 from services.commands.common import MISSING, JsonOption, emit, table
+from services.program import program
 
 PYTHON = (3, 11)
 REQUIRED = ("fastavro", "pydantic", "numpy", "sqlalchemy", "psycopg", "alembic", "fastapi", "uvicorn", "structlog")
@@ -99,7 +100,7 @@ def _log(url: str) -> tuple[str, str]:
     from streams.log import open_log
 
     if url.startswith("sqlite:") and not Path(url.split("///", 1)[-1].split("?")[0]).exists():
-        return "note", f"{url}: not there yet; `tapeline feed import` or `tapeline demo` creates one"
+        return "note", f"{url}: not there yet; `{program()} feed import FILE` or `run` creates it; a demo has its own"
     log = open_log(url, read_only=True)
     try:
         return "ok", f"{url}: {log.end_offset('ticks', 0)} ticks"

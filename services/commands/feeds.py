@@ -10,8 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-from services.commands.common import CliError, JsonOption, LogOption, emit, load, open_log
+from services.commands.common import CliError, JsonOption, LogOption, emit, load, note, open_log
 from services.moments import parse_moment
+from services.program import program
 
 
 def register(app: typer.Typer) -> None:
@@ -47,7 +48,7 @@ def import_files(
     if settings.service.shard >= shards:
         raise CliError(f"TAPELINE_SHARD={settings.service.shard}: shards count from 0 and --shards is {shards}")
     from services.feeds import open_feed
-    from services.importer import import_feed
+    from services.importer import import_feed, warned
     from services.progress import progress_bars
 
     feed = open_feed(
@@ -61,7 +62,7 @@ def import_files(
     with open_log(settings.service.log, read_only=False) as opened, progress_bars() as show:
         appended = import_feed(
             opened,
-            feed,
+            warned(feed, settings.trading.instruments_allowed, note),
             settings.trading,
             shard=settings.service.shard,
             shards=shards,
@@ -92,6 +93,6 @@ def _words(summary: dict[str, Any]) -> str:
     if summary["quarantined"]:
         lines.append(
             f"{summary['quarantined']} of {summary['lines']} lines could not be read; they are on the log: "
-            f"tapeline log cat ticks --type LineQuarantined --log {summary['log']}"
+            f"{program()} log cat ticks --type LineQuarantined --log {summary['log']}"
         )
     return "\n".join(lines)

@@ -15,7 +15,7 @@ import typer
 from schemas.codec import CodecError, decode
 from schemas.json_form import to_json
 from schemas.topics import BY_NAME, TOPICS
-from services.commands.common import CliError, JsonOption, LogOption, emit, line, load, open_log, table
+from services.commands.common import CliError, JsonOption, LogOption, emit, line, load, note, open_log, table
 from services.control.scan import headers_of, is_one_of
 from streams.log.base import EventLog, StoredRecord
 
@@ -84,14 +84,16 @@ def cat(
     """Write a topic as JSON lines, oldest first."""
     wanted = _filter(topic, types, instrument)
     with open_log(load(context, log=log).service.log) as opened:
-        left = limit
+        left, shown = limit, 0
         for number in _partitions(opened, topic, partition):
             end = opened.end_offset(topic, number)
             for form in _forms(opened, topic, number, from_offset, end, wanted):
                 if left == 0:
                     return
                 line(form)
+                shown += 1
                 left = None if left is None else left - 1
+    _tell_if_nothing(shown, topic, wanted)
 
 
 def tail(
@@ -116,9 +118,18 @@ def tail(
         if follow:
             _follow(opened, topic, ends, wanted, limit, time.monotonic() + seconds)
             return
-        for number in numbers:
-            for form in _last(opened, topic, number, ends[number], wanted, limit):
-                line(form)
+        found = [form for number in numbers for form in _last(opened, topic, number, ends[number], wanted, limit)]
+    for form in found:
+        line(form)
+    _tell_if_nothing(len(found), topic, wanted)
+
+
+def _tell_if_nothing(shown: int, topic: str, wanted: Filter) -> None:
+    """Say on stderr that nothing was shown because nothing is there: silence may also be a mistyped name."""
+    if not shown:
+        narrowed = wanted.headers or wanted.instrument_id is not None
+        which = f" of {wanted.instrument_id}" if wanted.instrument_id is not None else ""
+        note(f"tapeline: {topic}: no record{which}{' matches' if narrowed else ''}")
 
 
 def _follow(log: EventLog, topic: str, places: dict[int, int], wanted: Filter, limit: int, deadline: float) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from services.commands.common import NO, CliError, DbOption, JsonOption, LogOption, emit, load, open_log
+from services.commands.common import NO, CliError, DbOption, JsonOption, LogOption, emit, load, note, open_log
+from services.program import program
 
 FOLDER = Path("var/run")
 
@@ -46,6 +46,7 @@ def run(
         raise CliError("--feed okx: this version has no live market data; give recorded files")
     settings = load(context, log=log, db=db, more={"TAPELINE_API_PORT": None if port is None else str(port)})
     from services.demo import choose_feed
+    from services.importer import warned
     from services.query.database import ReadDatabase
     from services.review.run import fold_run
     from services.review.summary import render
@@ -58,8 +59,8 @@ def run(
 
     service = settings.service
     database = service.db.get_secret_value()
-    tape, source = choose_feed(feed or [], instruments, _note)
-    _note(f"feed: {source}; log: {service.log}; the services log to {folder}")
+    tape, source = choose_feed(feed or [], instruments, note)
+    note(f"feed: {source}; log: {service.log}; the services log to {folder}")
     stopped = stop_alarm()
     with open_log(service.log, read_only=False) as opened, open_database(database) as dsn:
         create_log(opened, shards=shards)
@@ -67,18 +68,17 @@ def run(
         start = partial(all_services, folder, env_file=context.obj.env_file, log=service.log, db=database)
         with start(shards=shards, api=options) as services, closing(ReadDatabase(dsn)) as reader:
             if api:
-                _note(f"API: http://{service.api_host}:{service.api_port}/docs")
-            drive(opened, tape, settings, services, speed=speed, shards=shards, stopped=stopped)
+                note(f"API: http://{service.api_host}:{service.api_port}/docs")
+            ticks = warned(tape, settings.trading.instruments_allowed, note)
+            drive(opened, ticks, settings, services, speed=speed, shards=shards, stopped=stopped)
             done = await_caught_up(opened, reader, services, shard=service.shard, stopped=stopped)
             while done and api and not stopped.wait(1.0):
                 services.check()
         proof = verify(opened, service.shard, stages()) if prove else None
-        summary = render(fold_run(opened, service.shard), language="zh" if lang == "zh" else "en", proof=proof)
+        look = f"{program()} log cat ticks --type LineQuarantined --log {service.log}"
+        folded = fold_run(opened, service.shard)
+        summary = render(folded, language="zh" if lang == "zh" else "en", proof=proof, look=look)
     content = {"summary": summary, "complete": done, "proven": None if proof is None else proof.proven}
     emit(content, as_json=as_json, human=lambda: summary)
     if proof is not None and not proof.proven:
         raise typer.Exit(NO)
-
-
-def _note(text: str) -> None:
-    print(text, file=sys.stderr)

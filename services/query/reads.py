@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from starlette.datastructures import QueryParams
 
+from schemas.timeframes import TIMEFRAMES
 from schemas.values import Micros
 from services.errors import invalid
 from services.moments import parse_moment
@@ -101,7 +102,10 @@ def _parameters(resource: Resource) -> dict[str, str]:
 
 
 def _parameter(name: str, words: str) -> dict[str, Any]:
-    return {"name": name, "in": "query", "required": False, "description": words, "schema": {"type": "string"}}
+    schema: dict[str, Any] = {"type": "string"}
+    if name == "timeframe":
+        schema["enum"] = list(TIMEFRAMES)
+    return {"name": name, "in": "query", "required": False, "description": words, "schema": schema}
 
 
 def page_of(resource: Resource, query: QueryParams) -> Page:
@@ -114,6 +118,9 @@ def page_of(resource: Resource, query: QueryParams) -> Page:
             raise invalid(name, "given twice")
     if query.get("order", "desc") not in ("asc", "desc"):
         raise invalid("order", f"{query['order'][:40]!r} must be asc or desc")
+    timeframe = query.get("timeframe")
+    if timeframe is not None and timeframe not in TIMEFRAMES:
+        raise invalid("timeframe", f"{timeframe[:40]!r} must be one of {', '.join(TIMEFRAMES)}")
     return Page(
         time=resource.time,
         filters={name: query[name].replace("\x00", "") for name in resource.filters if name in query},

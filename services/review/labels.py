@@ -17,6 +17,7 @@ LABELS: dict[str, tuple[str, str]] = {
     "fundings": ("funding settlements", "次资金费结算"),
     "trades_public": ("public trades", "笔市场成交"),
     "quarantined": ("Set aside", "已隔离"),
+    "unreadable": ("LINE: lines that could not be read; see them with", "LINE：无法读取的行，查看命令"),
     "none": ("none", "无"),
     "decisions": ("Decisions", "决策"),
     "proposed": ("plans proposed", "提出的计划"),

@@ -20,15 +20,28 @@ CENT = Decimal("0.01")
 ZERO = Decimal(0)
 
 
-def render(run: Run, *, language: Language = "en", proof: Report | None = None, commands: Sequence[str] = ()) -> str:
-    """Return the summary. ``proof`` None: the run was not verified, which is said. ``commands``: shown at the end."""
+LOOK = "tapeline log cat ticks --type LineQuarantined"
+
+
+def render(
+    run: Run,
+    *,
+    language: Language = "en",
+    proof: Report | None = None,
+    commands: Sequence[str] = (),
+    look: str = LOOK,
+) -> str:
+    """Return the summary. ``proof`` None: the run was not verified, which is said.
+
+    ``commands``: shown at the end. ``look``: the command that shows the lines which could not be read.
+    """
 
     def say(key: str) -> str:
         return word(key, language)
 
     blocks = [
         [say("title"), "=" * 72],
-        _tape(run, language),
+        _tape(run, language, look),
         _decisions(run, language),
         _closed(run, language),
         _money(run, language),
@@ -44,7 +57,7 @@ def render(run: Run, *, language: Language = "en", proof: Report | None = None, 
 # -- blocks ---------------------------------------------------------------------------------------------------------
 
 
-def _tape(run: Run, language: Language) -> list[str]:
+def _tape(run: Run, language: Language, look: str) -> list[str]:
     lines = []
     firsts = [market.first_ts for market in run.markets.values()]
     lasts = [market.last_ts for market in run.markets.values()]
@@ -65,8 +78,10 @@ def _tape(run: Run, language: Language) -> list[str]:
         parts.append(f"{market.marks:,} {word('marks', language)}")
         parts.append(f"{len(market.fundings):,} {word('fundings', language)}")
         lines.append(f"{word('tape', language)}: {name}: {', '.join(parts)}")
-    set_aside = tally(run.quarantined) or word("none", language)
-    return [*lines, f"{word('quarantined', language)}: {set_aside}"]
+    lines.append(f"{word('quarantined', language)}: {tally(run.quarantined) or word('none', language)}")
+    if run.quarantined["LINE"]:
+        lines.append(f"  {word('unreadable', language)}: {look}")
+    return lines
 
 
 def _decisions(run: Run, language: Language) -> list[str]:

@@ -261,6 +261,13 @@ def test_the_api_describes_the_bodies_it_takes(api: httpx.Client) -> None:
     assert paths["/risk/pause"]["post"]["requestBody"]["required"] is False
 
 
+def test_the_documentation_is_a_page_of_its_own(api: httpx.Client) -> None:
+    response = api.get("/docs")
+    assert (response.status_code, response.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert response.headers["content-security-policy"].startswith("default-src 'none'")
+    assert f"{api.base_url}/bars" in response.text
+
+
 def test_no_answer_in_time_is_202_and_the_outcome_is_found_later(log: SqliteLog) -> None:
     with serving(create_app(log, ReadDatabase(DEAD_DATABASE), settings_of(wait_s="0.05"))) as url:
         client = httpx.Client(base_url=url, headers={"X-API-Token": TOKEN}, timeout=30)

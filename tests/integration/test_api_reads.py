@@ -131,6 +131,7 @@ def test_filters_and_time_ranges_select(api: httpx.Client) -> None:
         ("ts_to=99999999999999999999", "ts_to"),
         ("colour=red", "colour"),
         ("instrument_id=a&instrument_id=b", "instrument_id"),
+        ("timeframe=2m", "timeframe"),
     ],
 )
 def test_a_malformed_query_is_422_and_names_the_parameter(api: httpx.Client, query: str, field: str) -> None:

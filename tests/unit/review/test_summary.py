@@ -10,7 +10,7 @@ import pytest
 from schemas.envelope import Event
 from schemas.events.account import CashFlowed, EquityChanged, FlowKind, TradeClosed
 from schemas.events.common import ExitReason, PlanOrigin, PositionSide, PriceSource
-from schemas.events.market import Channel, FeedOrigin, FeedState, FeedStatus, FundingSettled, VenueBar
+from schemas.events.market import Channel, FeedOrigin, FeedState, FeedStatus, FundingSettled, LineQuarantined, VenueBar
 from schemas.events.plan import DeclineReason, PlanDeclined
 from schemas.values import SECOND, Micros, Money, Percent, Price, Quantity, Rate
 from services.review.labels import LABELS, word
@@ -122,3 +122,11 @@ def test_numbers_are_short(value: str, text: str) -> None:
 def test_a_chinese_character_takes_two_columns() -> None:
     assert pad("权益", 6) == "权益  "
     assert pad("ab", 4, right=True) == "  ab"
+
+
+def test_lines_that_could_not_be_read_come_with_the_command_that_shows_them() -> None:
+    run = run_of((LineQuarantined("BTC-USDT-SWAP", "x.csv", 3, "eighty", "1,eighty"), 1))
+    assert "Set aside: LINE 1\n  LINE: lines that could not be read; see them with: tapeline log cat X" in render(
+        run, look="tapeline log cat X"
+    )
+    assert "see them with" not in render(run_of(bar("100", 60)))

@@ -205,6 +205,15 @@ def test_cat_and_tail_filter_and_stop(run: Run, answered: SqliteLog) -> None:
     assert [row["offset"] for row in found] == [0]
 
 
+def test_nothing_to_show_is_said_beside_the_output(run: Run, answered: SqliteLog) -> None:
+    at = ["--log", url(answered)]
+    for command in ("cat", "tail"):
+        code, out, err = run("log", command, "ticks", "--instrument", "NOPE-USDT", *at)
+        assert (code, out, err) == (0, "", "tapeline: ticks: no record of NOPE-USDT matches\n")
+        assert run("log", command, "fills", *at) == (0, "", "tapeline: fills: no record\n")
+        assert run("log", command, "ticks", *at)[2] == ""
+
+
 def test_tail_follow_ends_by_itself(run: Run, answered: SqliteLog) -> None:
     code, out, _ = run("log", "tail", "commands", "--follow", "--for", "0.2", "--log", url(answered))
     assert (code, out) == (0, "")
@@ -270,5 +279,6 @@ def test_doctor_looks_at_everything_and_creates_nothing(run: Run, tmp_path: Path
     found = {row["what"]: row for row in json.loads(out)}
     assert code == 0
     assert found["settings"]["state"] == "ok"
+    assert "`tapeline feed import FILE` or `run` creates it" in found["log"]["detail"]
     assert found["live trading"]["detail"].startswith("off")
     assert list(tmp_path.iterdir()) == []

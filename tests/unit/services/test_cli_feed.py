@@ -69,6 +69,18 @@ def test_a_bad_line_is_counted_and_kept(run: Run, tmp_path: Path) -> None:
     assert "1 of 500 lines could not be read" in out or "1 of 501 lines could not be read" in out
 
 
+def test_an_instrument_nothing_will_trade_is_named_once(run: Run, tmp_path: Path) -> None:
+    allowed = "BTC-USDT-SWAP"
+    code, _, err = run(str(compressed(tmp_path / NAME, rows(5))))
+    assert (code, err) == (0, "")
+    other = compressed(tmp_path / "SOL-USDT-SWAP_1m_20250318-20250319.csv.gz", rows(5))
+    code, _, err = run(str(other))
+    assert code == 0
+    assert len(err.splitlines()) == 1
+    assert err.startswith("warning: SOL-USDT-SWAP is not in TAPELINE_INSTRUMENTS_ALLOWED")
+    assert allowed in err
+
+
 def test_a_truncated_file_ends_the_import_and_what_came_before_stays(run: Run, tmp_path: Path) -> None:
     whole = compressed(tmp_path / NAME, rows(5_000)).read_bytes()
     (tmp_path / NAME).write_bytes(whole[: len(whole) // 2])

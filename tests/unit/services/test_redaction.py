@@ -52,6 +52,9 @@ def test_a_value_under_a_secret_name_is_never_written(key: str) -> None:
         f"{{'passphrase': '{PLANTED}'}}",
         f"password={PLANTED}; next",
         f"TAPELINE_API_TOKEN={PLANTED}",
+        f"/run/secrets/token: {PLANTED}",
+        f"tenant/api-token={PLANTED}",
+        f"https://host/password: '{PLANTED}'",
         f"sk-{PLANTED}",
         f"-----BEGIN PRIVATE KEY-----\n{PLANTED}\n-----END PRIVATE KEY-----",
     ],
@@ -70,6 +73,8 @@ def test_a_secret_is_known_by_its_looks(text: str) -> None:
         ("monkey", "x"),
         ("event_id", "9f8e7d6c5b4a9f8e7d6c5b4a9f8e7d6c"),
         ("url", "http://127.0.0.1:8000/health"),
+        ("text", "/etc/passwd: cannot be opened as a log: file is not a database"),
+        ("text", "/run/secrets/db_password: no such log"),
         ("text", "12:30 tick at 80000.1; key=BTC-USDT-SWAP, passed: 5"),
     ],
 )
