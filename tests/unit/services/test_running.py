@@ -4,10 +4,29 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from threading import Event as Alarm
 
 import pytest
 
-from services.running import PAUSE_S, PAUSE_S_MAX, RECOVERED_S, RESTART, RESTARTS_MAX, Restarts, ServiceEnded, Services
+from schemas.envelope import Envelope, Event
+from schemas.events.market import Trade
+from schemas.ids import derive_id
+from services.importer import import_feed
+from services.running import (
+    PAUSE_S,
+    PAUSE_S_MAX,
+    RECOVERED_S,
+    RESTART,
+    RESTARTS_MAX,
+    Restarts,
+    ServiceEnded,
+    Services,
+    drive,
+)
+from services.settings import load_settings
+from streams.log.memory import MemoryLog
+from tests.builders import at, message
+from tests.events import sample
 
 
 def test_the_pause_doubles_and_the_restarts_end() -> None:
@@ -66,3 +85,34 @@ def _wait_for_end(services: Services) -> None:
 
 def _starts(services: Services) -> int:
     return services.log_of("worker").read_text().count("started")
+
+
+class Waits(Alarm):
+    """An alarm that notes how long it was waited for, and does not wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[int] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.seconds.append(round(timeout or 0))
+        return False
+
+
+def trades(first: int, count: int) -> list[tuple[Envelope, Event]]:
+    """Return trades a minute apart."""
+    found: list[tuple[Envelope, Event]] = []
+    for number in range(first, first + count):
+        event = sample(Trade, number)
+        found.append((message(event, ts=at(60 * number), event_id=derive_id("tick", number)).envelope, event))
+    return found
+
+
+def test_a_paced_feed_is_taken_up_where_the_log_ends_though_another_came_before(tmp_path: Path) -> None:
+    log, settings, waits = MemoryLog(), load_settings(environ={}, env_file=None), Waits()
+    import_feed(log, trades(0, 10), settings.trading)
+    import_feed(log, trades(10, 2), settings.trading)
+    with Services(tmp_path, env_file=tmp_path / "none") as services:
+        assert drive(log, trades(10, 5), settings, services, speed=1, shards=1, stopped=waits) == 3
+    assert waits.seconds == [60, 120]
+    assert log.end_offset("ticks", 0) == 15
