@@ -40,10 +40,7 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Run feed, Faust worker, projector and API together, then show the review of the run."""
-    if lang not in ("en", "zh"):
-        raise CliError(f"--lang {lang}: must be en or zh")
-    if any(str(path) == "okx" for path in feed or ()):
-        raise CliError("--feed okx: this version has no live market data; give recorded files")
+    _refuse_what_is_not_there(feed or [], lang)
     settings = load(context, log=log, db=db, more={"TAPELINE_API_PORT": None if port is None else str(port)})
     from services.demo import choose_feed
     from services.importer import warned
@@ -82,3 +79,10 @@ def run(
     emit(content, as_json=as_json, human=lambda: summary)
     if proof is not None and not proof.proven:
         raise typer.Exit(NO)
+
+
+def _refuse_what_is_not_there(feed: list[Path], lang: str) -> None:
+    if lang not in ("en", "zh"):
+        raise CliError(f"--lang {lang}: must be en or zh")
+    if any(str(path) == "okx" for path in feed):
+        raise CliError("--feed okx: this version has no live market data; give recorded files")
