@@ -215,6 +215,8 @@ class KafkaLog:
             "group.id": "tapeline-reader",  # demanded by the library; nothing is ever committed to it
             "enable.auto.commit": False,
             "auto.offset.reset": "error",
+            # A seek waits behind the fetch under way, which at the end of a partition lasts this long (default: 500).
+            "fetch.wait.max.ms": 50,
             "fetch.queue.backoff.ms": 5,
             "fetch.error.backoff.ms": 20,
             "queued.max.messages.kbytes": 32_768,
