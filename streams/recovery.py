@@ -182,11 +182,11 @@ def _journal_event(log: EventLog, shard: int, offset: int) -> Event | None:
 
 
 def read_checkpoint(log: EventLog, shard: int, offset: int) -> CheckpointTaken | None:
-    """Return the checkpoint at an offset; None if it is torn: it is only a cache."""
-    records = log.read(CHECKPOINTS, shard, offset, limit=1)
+    """Return the checkpoint at an offset; None if it is torn or the log has dropped it: it is only a cache."""
     try:
+        records = log.read(CHECKPOINTS, shard, offset, limit=1)
         event = decode(records[0].value)[1] if records else None
-    except ValueError:
+    except (ValueError, LogError):
         return None
     return event if isinstance(event, CheckpointTaken) else None
 

@@ -23,7 +23,7 @@ from schemas.topics import CHECKPOINTS, INPUTS, JOURNAL, OUTPUTS
 from streams.batch import run_batch
 from streams.journal import JournalState, read_journal
 from streams.log import create_log, open_log
-from streams.log.base import EventLog, LogError, NewRecord
+from streams.log.base import EventLog, NewRecord
 from streams.log.kafka import KafkaAddress
 from streams.log.memory import MemoryLog
 from streams.reader import SeqReader
@@ -247,7 +247,6 @@ def test_a_corrupted_checkpoint_is_refused_for_an_older_one(
     judge(log, start)
 
 
-@pytest.mark.xfail(strict=True, raises=LogError, reason="recovery.read_checkpoint takes only ValueError for a loss")
 def test_deleted_checkpoints_cost_time_only(kafka_url: str, log: EventLog, newest: bytes, start: Start) -> None:
     end = log.end_offset(CHECKPOINTS, 0)
     address = KafkaAddress.parse(kafka_url)
