@@ -12,7 +12,7 @@ from schemas.events.account import CashFlowed, EquityChanged, FlowKind, Position
 from schemas.events.common import Liquidity, PriceSource, Side
 from schemas.events.control import SettingsChanged
 from schemas.events.data import TickQuarantined
-from schemas.events.market import FeedOrigin, FeedStatus, FundingSettled, LineQuarantined, MarkPrice, Trade, VenueBar
+from schemas.events.market import FeedStatus, FundingSettled, LineQuarantined, MarkPrice, Trade, VenueBar
 from schemas.events.orders import FillBooked, OrderIntended
 from schemas.events.plan import PlanDeclined, PlanProposed
 from schemas.events.risk import CheckResult, DenialCode, PlanApproved, PlanDenied, StateCauseKind, TradingStateChanged
@@ -297,8 +297,3 @@ def funding_gaps(market: Market) -> int:
         return 0
     pairs = zip(market.fundings, market.fundings[1:], strict=False)
     return sum(max(0, round((later - earlier) / interval) - 1) for earlier, later in pairs)
-
-
-def is_recorded(run: Run) -> bool:
-    """Tell whether no part of the tape was synthetic."""
-    return FeedOrigin.SYNTHETIC.value not in run.origins
