@@ -7,12 +7,14 @@ from itertools import count
 from typing import Any
 
 from schemas.events.common import (
+    AccountMode,
     ExitReason,
     Liquidity,
     MarginMode,
     OrderPurpose,
     OrderType,
     PlanOrigin,
+    PositionMode,
     PositionSide,
     PriceSource,
     Quality,
@@ -39,7 +41,7 @@ _serial = count()
 
 def snapshot(cash: str = "10000") -> AccountSnapshot:
     """The venue's opening word: this much cash, nothing held."""
-    return AccountSnapshot("paper", Money(Decimal(cash)), (), ())
+    return AccountSnapshot("paper", Money(Decimal(cash)), (), (), AccountMode.FUTURES, PositionMode.NET)
 
 
 def fill(

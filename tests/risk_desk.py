@@ -10,9 +10,11 @@ from typing import Any
 from schemas.envelope import Event, Message
 from schemas.events.account import EquityChanged, PositionChanged, TradeClosed
 from schemas.events.common import (
+    AccountMode,
     ExitReason,
     OrderType,
     PlanOrigin,
+    PositionMode,
     PositionSide,
     PriceSource,
     Quality,
@@ -20,7 +22,7 @@ from schemas.events.common import (
 )
 from schemas.events.intelligence import RegimeClassified
 from schemas.events.market import FeedOrigin, FeedState, FeedStatus, InstrumentDefined, MarkPrice, VenueBar
-from schemas.events.orders import AccountSnapshot
+from schemas.events.orders import AccountSnapshot, VenuePosition
 from schemas.events.plan import Entry, MarketSnapshot, PlanProposed, Rationale, StopSpec, Target
 from schemas.events.risk import Check, CheckResult, DenialCode
 from schemas.values import Micros, Money, Percent, Price, Quantity, Rate, Ratio
@@ -73,9 +75,18 @@ def equity(
     return message(event, ts=ts)
 
 
+def venue_says(
+    *positions: VenuePosition,
+    account_mode: AccountMode = AccountMode.FUTURES,
+    position_mode: PositionMode = PositionMode.NET,
+) -> AccountSnapshot:
+    """The venue's view of the account: these positions, 10000 USDT, no open order."""
+    return AccountSnapshot("paper", Money(Decimal(10000)), positions, (), account_mode, position_mode)
+
+
 def snapshot(*, ts: int = T0) -> Message:
     """The venue's first word: nothing open."""
-    return message(AccountSnapshot("paper", Money(Decimal(10000)), (), ()), ts=ts)
+    return message(venue_says(), ts=ts)
 
 
 def regime(uncertainty: str, *, label: Regime = Regime.RANGE, instrument_id: str = BTC, ts: int = T0) -> Message:

@@ -143,3 +143,19 @@ class EntryEnd(StrEnum):
     CANCELED = "CANCELED"
     ENTRY_PAST_STOP = "ENTRY_PAST_STOP"
     REJECTED = "REJECTED"
+
+
+class AccountMode(StrEnum):
+    """The venue account's mode, account-wide (OKX ``acctLv`` 1 to 4). Tapeline trades in FUTURES only."""
+
+    SPOT = "SPOT"
+    FUTURES = "FUTURES"
+    MULTI_CURRENCY = "MULTI_CURRENCY"
+    PORTFOLIO = "PORTFOLIO"
+
+
+class PositionMode(StrEnum):
+    """How the venue keeps positions, account-wide (OKX ``net_mode``, ``long_short_mode``). Tapeline trades in NET."""
+
+    NET = "NET"
+    LONG_SHORT = "LONG_SHORT"

@@ -7,12 +7,14 @@ from enum import StrEnum
 
 from schemas.envelope import Event
 from schemas.events.common import (
+    AccountMode,
     EntryEnd,
     ExitReason,
     Liquidity,
     MarginMode,
     OrderPurpose,
     OrderType,
+    PositionMode,
     PositionSide,
     QuantityUnit,
     Side,
@@ -336,12 +338,14 @@ class VenuePosition:
 
 @dataclass(frozen=True, slots=True)
 class AccountSnapshot(Event):
-    """The venue's view of an account: what reconciliation compares the log with."""
+    """The venue's view of an account: what reconciliation compares the log with, and the modes it must be in."""
 
     account_id: str
     cash: Money
     positions: tuple[VenuePosition, ...]
     open_orders: tuple[str, ...]
+    account_mode: AccountMode
+    position_mode: PositionMode
 
 
 @dataclass(frozen=True, slots=True)

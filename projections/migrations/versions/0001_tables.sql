@@ -16,6 +16,8 @@ CREATE TABLE account_snapshots (
   cash NUMERIC(38, 8) NOT NULL,
   positions JSONB NOT NULL,
   open_orders JSONB NOT NULL,
+  account_mode TEXT NOT NULL,
+  position_mode TEXT NOT NULL,
   CONSTRAINT account_snapshots_pkey PRIMARY KEY (ts_event, log_partition, log_offset)
 );
 CREATE INDEX account_snapshots_event_id_idx ON account_snapshots (event_id);

@@ -18,6 +18,7 @@ from schemas.events.orders import AccountSnapshot
 from schemas.events.plan import PlanProposed
 from schemas.events.risk import StateCause, StateCauseKind, TradingStateChanged
 from schemas.values import SECOND, Micros
+from streams.core.risk.reconcile import differences
 from streams.core.risk.state import NEVER, Account, RiskState
 
 Causes = tuple[StateCause, ...]
@@ -144,14 +145,8 @@ def _on_settings(state: RiskState, causes: Causes, event: SettingsChanged, now: 
     return _with(causes, _cause(StateCauseKind.RECONCILING, _HALTED, now, origin="start"))
 
 
-def snapshot_agrees(state: RiskState, event: AccountSnapshot) -> bool:
-    """Return whether the venue holds exactly the positions the log says; cash is the account stage's to compare."""
-    held = {position.instrument_id: position.quantity for position in event.positions if position.quantity}
-    return held == {name: position.quantity for name, position in state.positions.items()}
-
-
 def _on_snapshot(state: RiskState, causes: Causes, event: AccountSnapshot, now: int) -> Causes:
-    if snapshot_agrees(state, event):
+    if not differences(state, event):
         return tuple(cause for cause in causes if cause.kind is not StateCauseKind.RECONCILING)
     return _with(causes, _cause(StateCauseKind.RECONCILING, _HALTED, now, origin="snapshot"))
 

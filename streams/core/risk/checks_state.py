@@ -47,8 +47,9 @@ def _input_stale(context: Context) -> Finding:
 
 
 def _not_reconciled(context: Context) -> Finding:
-    ok = context.state.reconciled and _cause(context, StateCauseKind.RECONCILING) is None
-    return finding(ok, "reconciled" if ok else "not reconciled", "reconciled since start")
+    found = context.state.differences
+    ok = not found and _cause(context, StateCauseKind.RECONCILING) is None
+    return finding(ok, "reconciled" if ok else "; ".join(found) or "not reconciled", "reconciled since start")
 
 
 def _drawdown(context: Context) -> Finding:

@@ -35,8 +35,9 @@ from schemas.events.orders import (
 from schemas.events.risk import PlanApproved, StateCauseKind, TradingStateChanged
 from schemas.settings import TradingSettings
 from schemas.values import SECOND
-from streams.core.risk.breakers import HOUR, next_expiry, snapshot_agrees
+from streams.core.risk.breakers import HOUR, next_expiry
 from streams.core.risk.limits import LIMITS, overridden
+from streams.core.risk.reconcile import differences
 from streams.core.risk.state import (
     AGE_MAX,
     Account,
@@ -217,7 +218,7 @@ def _order_amended(state: RiskState, event: OrderAmended, message: Message) -> N
 
 
 def _snapshot(state: RiskState, event: AccountSnapshot, message: Message) -> None:
-    state.reconciled = snapshot_agrees(state, event)
+    state.differences = differences(state, event)
 
 
 def _approved(state: RiskState, event: PlanApproved, message: Message) -> None:

@@ -117,13 +117,16 @@ class ApprovedPlan:
 
 @dataclass(slots=True)
 class RiskState:
-    """Everything a verdict depends on. ``next_expiry``: when the first timed cause runs out."""
+    """Everything a verdict depends on. ``next_expiry``: when the first timed cause runs out.
+
+    ``differences``: what the newest snapshot says otherwise than the log; empty: the account is reconciled.
+    """
 
     settings: TradingSettings | None = None
     limits_missing: tuple[str, ...] = ()
     account_id: str = ""
     account: Account | None = None
-    reconciled: bool = False
+    differences: tuple[str, ...] = ("no snapshot since start",)
     markets: dict[str, Market] = field(default_factory=dict)
     positions: dict[str, Position] = field(default_factory=dict)
     protections: dict[str, Protection] = field(default_factory=dict)

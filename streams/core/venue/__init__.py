@@ -12,7 +12,7 @@ from typing import Any
 
 from schemas.envelope import Event, Message
 from schemas.events.account import CashFlowed
-from schemas.events.common import TriggerPriceType
+from schemas.events.common import AccountMode, PositionMode, TriggerPriceType
 from schemas.events.control import SettingsChanged, TimerFired
 from schemas.events.market import (
     BookTop,
@@ -62,7 +62,8 @@ def _decide_settings(state: VenueState, message: Message, event: SettingsChanged
     if state.opened:
         return ()
     values = TradingSettings.from_values(event.values)
-    return [AccountSnapshot(values.account_id, Money(values.initial_cash), (), ())]
+    cash, modes = Money(values.initial_cash), (AccountMode.FUTURES, PositionMode.NET)
+    return [AccountSnapshot(values.account_id, cash, (), (), *modes)]
 
 
 def _decide_bar(state: VenueState, message: Message, event: VenueBar) -> Sequence[Event]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from schemas.envelope import Event
-from schemas.events.common import EntryEnd, ExitReason, TradingState
+from schemas.events.common import AccountMode, EntryEnd, ExitReason, PositionMode, TradingState
 from schemas.events.control import (
     ClosePosition,
     CommandHandled,
@@ -18,7 +19,7 @@ from schemas.events.control import (
     ResumeTrading,
     TimerFired,
 )
-from schemas.events.orders import AccountSnapshot, EntryEnded, VenuePosition
+from schemas.events.orders import EntryEnded, VenuePosition
 from schemas.events.risk import (
     DenialCode,
     PlanApproved,
@@ -27,10 +28,24 @@ from schemas.events.risk import (
     StateCauseKind,
     TradingStateChanged,
 )
-from schemas.values import SECOND, Money, Price, Quantity
+from schemas.values import SECOND, Price, Quantity
 from streams.core.risk import STAGE
 from tests.builders import T0, btc_swap, message, settings_changed
-from tests.risk_desk import BTC, ETH, bar, desk, equity, limit_entry, mark, plan, position, snapshot, verdict
+from tests.risk_desk import (
+    BTC,
+    ETH,
+    bar,
+    check,
+    desk,
+    equity,
+    limit_entry,
+    mark,
+    plan,
+    position,
+    snapshot,
+    venue_says,
+    verdict,
+)
 from tests.spec import Spec, as_message, given
 
 D = Decimal
@@ -55,17 +70,36 @@ def test_starts_halted_and_is_released_by_the_first_snapshot() -> None:
     assert state_of(spec) == (TradingState.HALTED, [StateCauseKind.RECONCILING])
     spec.when(snapshot())
     assert state_of(spec) == (TradingState.ACTIVE, [])
-    assert spec.state.reconciled
+    assert spec.state.differences == ()
 
 
 def test_a_snapshot_with_a_position_the_log_does_not_know_keeps_it_halted() -> None:
     spec = given(STAGE, settings_changed(), btc_swap())
     stranger = VenuePosition(BTC, Quantity(D(1)), Price(D(80000)))
-    spec.when(AccountSnapshot("paper", Money(D(10000)), (stranger,), ())).then()
-    assert not spec.state.reconciled
+    spec.when(venue_says(stranger)).then()
+    assert spec.state.differences == (f"{BTC}: venue holds 1, the log 0",)
     spec.when(position("1"))
-    spec.when(AccountSnapshot("paper", Money(D(10000)), (stranger,), ()))
+    spec.when(venue_says(stranger))
     assert state_of(spec) == (TradingState.ACTIVE, [])
+
+
+@pytest.mark.parametrize(
+    ("modes", "named"),
+    [
+        ({"account_mode": AccountMode.SPOT}, "account_mode=SPOT, needed FUTURES"),
+        ({"account_mode": AccountMode.MULTI_CURRENCY}, "account_mode=MULTI_CURRENCY, needed FUTURES"),
+        ({"account_mode": AccountMode.PORTFOLIO}, "account_mode=PORTFOLIO, needed FUTURES"),
+        ({"position_mode": PositionMode.LONG_SHORT}, "position_mode=LONG_SHORT, needed NET"),
+    ],
+)
+def test_an_account_in_another_mode_is_not_reconciled(modes: dict[str, Any], named: str) -> None:
+    spec = desk().when(venue_says(**modes))
+    assert state_of(spec) == (TradingState.HALTED, [StateCauseKind.RECONCILING])
+    spec.when(plan())
+    assert (verdict(spec).code, check(spec, DenialCode.NOT_RECONCILED).value) == (DenialCode.NOT_RECONCILED, named)
+    spec.when(venue_says())
+    assert state_of(spec) == (TradingState.ACTIVE, [])
+    assert isinstance(verdict(spec.when(plan())), PlanApproved)
 
 
 def test_pause_reduces_and_resume_releases() -> None:

@@ -10,9 +10,11 @@ from pydantic import TypeAdapter
 
 from schemas.envelope import Event
 from schemas.events.common import (
+    AccountMode,
     MarginMode,
     OrderPurpose,
     OrderType,
+    PositionMode,
     PositionSide,
     QuantityUnit,
     Side,
@@ -90,6 +92,7 @@ def test_the_first_settings_are_answered_with_a_snapshot_and_later_ones_are_not(
     rig = venue(initial_cash=25000)
     (snapshot,) = rig.of(AccountSnapshot)
     assert (snapshot.account_id, snapshot.cash, snapshot.positions) == ("paper", Decimal(25000), ())
+    assert (snapshot.account_mode, snapshot.position_mode) == (AccountMode.FUTURES, PositionMode.NET)
     assert rig.feed(settings_changed(initial_cash=1)) == []
     assert rig.state("venue").cash == 25000
 
