@@ -1,0 +1,1 @@
+"""The OKX gateway: market data to ``ticks``; orders to the venue and its words to ``reports``."""
