@@ -28,6 +28,7 @@ check: setup ## every rule a machine can check: format, lint, types, imports, sc
 	$(VENV)/bin/lint-imports
 	$(PY) -m schemas.generate --check
 	$(PY) -m projections.generate --check
+	$(PY) -m services.metrics.generate --check
 	$(PY) -m tests.sizes
 
 test: setup ## the whole suite: real PostgreSQL always, real Kafka where Java and Maven are
@@ -49,9 +50,10 @@ kafka-stop: setup ## stop that broker, by its own pid file
 bench: setup ## measure; the tables go to docs/benchmarks.md (needs Java, Maven and the recorded data)
 	$(PY) -m tests.bench all --write --full
 
-schemas: setup ## bring schemas/avro up to the event classes
+schemas: setup ## bring what is generated (schemas, tables, docs/metrics.md) up to the code
 	$(PY) -m schemas.generate --write
 	$(PY) -m projections.generate --write
+	$(PY) -m services.metrics.generate --write
 
 clean: ## remove the environment and everything a run wrote
 	rm -rf $(VENV) var

@@ -19,7 +19,7 @@ from projections.connect import connect
 from projections.copying import copy_rows
 from projections.positions import LOCK_WAIT_S, Place, Reached, add_missing, check_tables, load, lock, move
 from projections.projectors import Rows, project_all
-from projections.source import Reader, Source
+from projections.source import Accepted, Reader, Source
 from projections.tables import SCHEMA
 from projections.unreadable import Unreadable, set_aside, sift
 from schemas.codec import CodecError
@@ -52,7 +52,7 @@ class Projected:
 
 @dataclass(slots=True)
 class _Batch:
-    records: int
+    accepted: Sequence[Accepted]
     rows: Rows
     bad: Sequence[Unreadable]
     reader: Reader
@@ -76,12 +76,14 @@ class Projector:
         batch: int = BATCH,
         lock_wait_s: float = LOCK_WAIT_S,
         on_progress: Callable[[Progress], None] | None = None,
+        on_accepted: Callable[[Sequence[Accepted]], None] | None = None,
     ) -> None:
         self.source = source
         self.schema = schema
         self.batch = batch
         self.projected = Projected()
         self._on_progress = on_progress
+        self._on_accepted = on_accepted
         self._connection: Connection = connect(dsn, schema, lazy_commit=True)
         try:
             lock(self._connection, schema, wait_s=lock_wait_s)
@@ -174,13 +176,13 @@ class Projector:
     def _read(self, place: Place, reader: Reader, old: Reached, limit: int) -> _Batch:
         try:
             accepted = reader.poll(limit)
-            return _Batch(len(accepted), project_all(accepted), (), reader)
+            return _Batch(accepted, project_all(accepted), (), reader)
         except (CodecError, Unprojectable):
             if not BY_NAME[place.topic].may_skip or BY_NAME[place.topic].sequenced:
                 raise
         records = self.source.read(place.topic, place.partition, old.offset, limit=limit)
         good, bad = sift(records)
-        return _Batch(len(good), project_all(good), bad, self._reader(place, Reached(records[-1].offset + 1, old.seq)))
+        return _Batch(good, project_all(good), bad, self._reader(place, Reached(records[-1].offset + 1, old.seq)))
 
     def _write(self, place: Place, old: Reached, new: Reached, batch: _Batch) -> None:
         with self._connection.transaction():
@@ -193,11 +195,13 @@ class Projector:
 
     def _count(self, place: Place, new: Reached, batch: _Batch) -> None:
         sums = self.projected
-        sums.records[place.topic] = sums.records.get(place.topic, 0) + batch.records
+        sums.records[place.topic] = sums.records.get(place.topic, 0) + len(batch.accepted)
         sums.unreadable += len(batch.bad)
         for table, values in batch.rows.items():
             sums.rows[table] = sums.rows.get(table, 0) + len(values)
         if self._on_progress is not None:
             end = self.source.end_offset(*place)
             rows = sum(map(len, batch.rows.values()))
-            self._on_progress(Progress(*place, new.offset, end, batch.records, rows))
+            self._on_progress(Progress(*place, new.offset, end, len(batch.accepted), rows))
+        if self._on_accepted is not None:
+            self._on_accepted(batch.accepted)

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from services.control.commands import CommandDesk
 from services.control.router import control_router
 from services.errors import ApiError, FieldError
+from services.metrics.http import add_metrics
 from services.pages import POLICY, docs_page
 from services.query import registry
 from services.query.audit import audit_router
@@ -43,6 +44,7 @@ def create_app(log: EventLog, database: ReadDatabase, settings: Settings) -> Fas
     app.include_router(control_router(desk, token=token, wait_s=service.api_wait_s))
     _add_docs(app)
     _add_error_answers(app)
+    add_metrics(app)
     return app
 
 

@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from threading import Event as Alarm
+from types import TracebackType
+from typing import Self
 
+from projections.connect import connect
+from projections.source import Accepted
+from projections.tables import SCHEMA
+from projections.writer import Projected, Projector
+from services.metrics.catalog import Metrics, Service
+from services.metrics.meter import Meter
+from services.metrics.seed import last_events
 from streams.log.base import EventLog, LogError, StoredRecord
 from streams.reader import SeqReader
+
+POLL_S = 0.1
+"""Pause of a projector that has caught up."""
+OFFSETS_S = 1.0
+"""How often the offsets of log and projector are shown."""
 
 
 class LogSource:
@@ -32,3 +48,57 @@ class LogSource:
     def reader(self, topic: str, partition: int, *, offset: int, seq: int) -> SeqReader:
         """Return a reader by the ``seq`` rule that goes on at ``offset``."""
         return SeqReader(self.log, topic, partition, offset=offset, seq=seq)
+
+
+class MeteredProjector:
+    """A projector that keeps the metrics of what it projects. Use as a context manager; raises as Projector does."""
+
+    def __init__(self, log: EventLog, dsn: str) -> None:
+        metrics = Metrics(Service.PROJECTOR)
+        self.registry = metrics.registry
+        self._metrics = metrics
+        self._meter = Meter(metrics)
+        self._log = log
+        self._looked_at = 0.0
+        self._projector = Projector(LogSource(log), dsn, on_accepted=self._take)
+        try:
+            with connect(dsn, SCHEMA) as connection:
+                self._meter.seed(last_events(connection, log))
+        except BaseException:
+            self._projector.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._projector.close()
+
+    def run(self, *, until_caught_up: bool, stop: Alarm) -> Projected:
+        """Project until ``stop`` is set or, with ``until_caught_up``, until the log has nothing new."""
+        while not stop.is_set():
+            looked_at = self._projector.step()
+            self._show_offsets()
+            if looked_at:
+                continue
+            if until_caught_up:
+                break
+            stop.wait(POLL_S)
+        self._show_offsets(every_s=0.0)
+        return self._projector.projected
+
+    def _take(self, accepted: Sequence[Accepted]) -> None:
+        for entry in accepted:
+            self._meter.take(entry.record.topic, entry.envelope, entry.event)
+
+    def _show_offsets(self, every_s: float = OFFSETS_S) -> None:
+        """Show how far log and projector are, not more often than that: it asks the log for every topic."""
+        if time.monotonic() - self._looked_at < every_s:
+            return
+        self._looked_at = time.monotonic()
+        for place, reached in self._projector.positions().items():
+            labels = place.topic, str(place.partition)
+            self._metrics.gauge("tapeline_projector_offset").labels(*labels).set(reached.offset)
+            self._metrics.gauge("tapeline_log_end_offset").labels(*labels).set(self._log.end_offset(*place))

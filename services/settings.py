@@ -75,6 +75,16 @@ class ServiceSettings(BaseSettings):
         validation_alias="TAPELINE_API_WAIT_S",
         description="Seconds a control call waits for its outcome before it answers 202.",
     )
+    metrics_host: str = Field(
+        "127.0.0.1", validation_alias="TAPELINE_METRICS_HOST", description="Address /metrics of a service binds to."
+    )
+    metrics_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        validation_alias="TAPELINE_METRICS_PORT",
+        description="Port of /metrics of a worker or projector; 0: a free one. Empty: none. The API has its own.",
+    )
     log_level: str = Field(
         "INFO", validation_alias="TAPELINE_LOG_LEVEL", description="Least level logged: DEBUG, INFO, WARNING or ERROR."
     )
@@ -94,7 +104,13 @@ class ServiceSettings(BaseSettings):
     )
 
     @field_validator(
-        "api_token", "db_read_password", "okx_api_key", "okx_api_secret", "okx_api_passphrase", mode="before"
+        "metrics_port",
+        "api_token",
+        "db_read_password",
+        "okx_api_key",
+        "okx_api_secret",
+        "okx_api_passphrase",
+        mode="before",
     )
     @classmethod
     def _empty_is_absent(cls, value: object) -> object:

@@ -25,6 +25,9 @@ LogOption = Annotated[
 DbOption = Annotated[
     str | None, typer.Option("--db", metavar="URL", help="embedded:FOLDER or postgresql://...; default TAPELINE_DB.")
 ]
+MetricsOption = Annotated[
+    int | None, typer.Option("--metrics-port", metavar="PORT", help="Serve /metrics; 0: a free port; default none.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON for machines.")]
 
 

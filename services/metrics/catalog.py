@@ -1,0 +1,237 @@
+"""The closed list of metrics: name, kind, labels, unit and meaning. ``docs/metrics.md`` is written from it.
+
+A service builds the metrics that are its own; a name that is not in the list cannot be exported.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeVar
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+
+class Kind(StrEnum):
+    """What a metric does over time: only rises, goes both ways, or counts observations by size."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+class Service(StrEnum):
+    """The process that exports a metric."""
+
+    WORKER = "worker"
+    PROJECTOR = "projector"
+    API = "api"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric. ``name``: as Prometheus shows it. ``buckets``: upper bounds of a histogram, in the metric's unit."""
+
+    name: str
+    kind: Kind
+    service: Service
+    unit: str
+    meaning: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+_STEP_BUCKETS = (0.00001, 0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+_HTTP_BUCKETS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+
+_PROJECTOR = (
+    Metric(
+        "tapeline_events_total", Kind.COUNTER, Service.PROJECTOR, "events",
+        "Events projected since the projector started.", ("topic", "event"),
+    ),
+    Metric(
+        "tapeline_log_end_offset", Kind.GAUGE, Service.PROJECTOR, "offset",
+        "Offset the next record of a topic partition will get.", ("topic", "shard"),
+    ),
+    Metric(
+        "tapeline_projector_offset", Kind.GAUGE, Service.PROJECTOR, "offset",
+        "Offset the projector reads next; behind the log's end by its lag.", ("topic", "shard"),
+    ),
+    Metric(
+        "tapeline_feed_last_ingest_timestamp_seconds", Kind.GAUGE, Service.PROJECTOR, "seconds since 1970",
+        "When the newest tick of an instrument reached us.", ("instrument_id",),
+    ),
+    Metric(
+        "tapeline_feed_up", Kind.GAUGE, Service.PROJECTOR, "0 or 1",
+        "Whether the feed of a channel says it is connected.", ("instrument_id", "channel"),
+    ),
+    Metric(
+        "tapeline_quality_level", Kind.GAUGE, Service.PROJECTOR, "0 GOOD, 1 DEGRADED, 2 BAD",
+        "Data quality of an instrument.", ("instrument_id",),
+    ),
+    Metric(
+        "tapeline_gaps_open", Kind.GAUGE, Service.PROJECTOR, "gaps",
+        "Gaps in an instrument's data that have not ended.", ("instrument_id",),
+    ),
+    Metric(
+        "tapeline_ticks_quarantined_total", Kind.COUNTER, Service.PROJECTOR, "ticks",
+        "Ticks set aside by data quality.", ("reason",),
+    ),
+    Metric(
+        "tapeline_unreadable_total", Kind.COUNTER, Service.PROJECTOR, "records",
+        "Input records and lines that could not be read.",
+    ),
+    Metric(
+        "tapeline_plans_proposed_total", Kind.COUNTER, Service.PROJECTOR, "plans",
+        "Plans proposed, by who wrote them.", ("origin",),
+    ),
+    Metric(
+        "tapeline_plans_declined_total", Kind.COUNTER, Service.PROJECTOR, "answers",
+        "Times the planner proposed nothing, by reason.", ("reason",),
+    ),
+    Metric(
+        "tapeline_plans_approved_total", Kind.COUNTER, Service.PROJECTOR, "plans",
+        "Plans that risk approved.",
+    ),
+    Metric(
+        "tapeline_plans_denied_total", Kind.COUNTER, Service.PROJECTOR, "plans",
+        "Plans that risk denied, by denial code.", ("code",),
+    ),
+    Metric(
+        "tapeline_trading_state_level", Kind.GAUGE, Service.PROJECTOR, "0 ACTIVE, 1 REDUCING, 2 HALTED",
+        "Trading state of the account.", ("account_id",),
+    ),
+    Metric(
+        "tapeline_trading_cause_active", Kind.GAUGE, Service.PROJECTOR, "0 or 1",
+        "Whether a cause holds trading back now.", ("account_id", "cause"),
+    ),
+    Metric(
+        "tapeline_equity_quote", Kind.GAUGE, Service.PROJECTOR, "USDT",
+        "Equity, marked to market.", ("account_id",),
+    ),
+    Metric(
+        "tapeline_cash_quote", Kind.GAUGE, Service.PROJECTOR, "USDT",
+        "Cash of the account.", ("account_id",),
+    ),
+    Metric(
+        "tapeline_drawdown_percent", Kind.GAUGE, Service.PROJECTOR, "percent",
+        "Drawdown from the equity peak; 40 halts.", ("account_id",),
+    ),
+    Metric(
+        "tapeline_daily_loss_percent", Kind.GAUGE, Service.PROJECTOR, "percent",
+        "Loss since 00:00 UTC.", ("account_id",),
+    ),
+    Metric(
+        "tapeline_leverage_ratio", Kind.GAUGE, Service.PROJECTOR, "ratio",
+        "Gross notional of the open positions over equity.", ("account_id",),
+    ),
+    Metric(
+        "tapeline_positions_open", Kind.GAUGE, Service.PROJECTOR, "positions",
+        "Positions that are not flat.", ("account_id",),
+    ),
+    Metric(
+        "tapeline_orders_open", Kind.GAUGE, Service.PROJECTOR, "orders",
+        "Orders that are not over, by state.", ("state",),
+    ),
+    Metric(
+        "tapeline_orders_ended_total", Kind.COUNTER, Service.PROJECTOR, "orders",
+        "Orders that ended, by how.", ("state",),
+    ),
+    Metric(
+        "tapeline_order_unknown_oldest_seconds", Kind.GAUGE, Service.PROJECTOR, "seconds",
+        "Age of the oldest order whose fate at the venue nobody knows; 0: none.",
+    ),
+    Metric(
+        "tapeline_protection_missing_oldest_seconds", Kind.GAUGE, Service.PROJECTOR, "seconds",
+        "Age of the oldest filled quantity without a live stop; 0: none.",
+    ),
+    Metric(
+        "tapeline_trades_closed_total", Kind.COUNTER, Service.PROJECTOR, "trades",
+        "Closed trades, by exit reason.", ("exit_reason",),
+    ),
+    Metric(
+        "tapeline_trade_net_pnl_quote_sum", Kind.GAUGE, Service.PROJECTOR, "USDT",
+        "Net profit and loss of the trades closed since the projector started.", ("account_id",),
+    ),
+)  # fmt: skip
+
+_API = (
+    Metric(
+        "tapeline_http_requests_total", Kind.COUNTER, Service.API, "requests",
+        "HTTP requests answered.", ("method", "route", "status"),
+    ),
+    Metric(
+        "tapeline_http_request_seconds", Kind.HISTOGRAM, Service.API, "seconds",
+        "Time to answer an HTTP request.", ("method", "route"), _HTTP_BUCKETS,
+    ),
+)  # fmt: skip
+
+_WORKER = (
+    Metric(
+        "tapeline_inputs_total", Kind.COUNTER, Service.WORKER, "records",
+        "Inputs the trader stepped through since the worker started.", ("topic", "shard"),
+    ),
+    Metric(
+        "tapeline_outputs_total", Kind.COUNTER, Service.WORKER, "events",
+        "Outputs committed and published since the worker started.", ("shard",),
+    ),
+    Metric(
+        "tapeline_trader_lag_records", Kind.GAUGE, Service.WORKER, "records",
+        "Inputs on the log that the trader has not taken.", ("topic", "shard"),
+    ),
+    Metric(
+        "tapeline_commits_total", Kind.COUNTER, Service.WORKER, "commits",
+        "Commits written to the journal since the worker started.", ("shard",),
+    ),
+    Metric(
+        "tapeline_commit_seconds", Kind.HISTOGRAM, Service.WORKER, "seconds",
+        "From the end of a batch's steps until its commit and outputs are acknowledged.", ("shard",), _STEP_BUCKETS,
+    ),
+    Metric(
+        "tapeline_stage_seconds", Kind.HISTOGRAM, Service.WORKER, "seconds",
+        "Time one stage took for one message; sampled.", ("stage",), _STEP_BUCKETS,
+    ),
+    Metric(
+        "tapeline_shards_live", Kind.GAUGE, Service.WORKER, "shards",
+        "Shards this worker owns and has recovered.",
+    ),
+)  # fmt: skip
+
+M = TypeVar("M", Counter, Gauge, Histogram)
+
+CATALOG: tuple[Metric, ...] = _WORKER + _PROJECTOR + _API
+
+
+class Metrics:
+    """The metrics of one service, by name, in a registry of their own."""
+
+    def __init__(self, service: Service) -> None:
+        self.registry = CollectorRegistry()
+        self._made = {metric.name: _make(metric, self.registry) for metric in CATALOG if metric.service is service}
+
+    def counter(self, name: str) -> Counter:
+        """Return a counter of this service. Raises KeyError for a name that is not its own."""
+        return _typed(self._made[name], Counter)
+
+    def gauge(self, name: str) -> Gauge:
+        """Return a gauge of this service. Raises KeyError for a name that is not its own."""
+        return _typed(self._made[name], Gauge)
+
+    def histogram(self, name: str) -> Histogram:
+        """Return a histogram of this service. Raises KeyError for a name that is not its own."""
+        return _typed(self._made[name], Histogram)
+
+
+def _make(metric: Metric, registry: CollectorRegistry) -> Counter | Gauge | Histogram:
+    words = f"{metric.meaning} Unit: {metric.unit}."
+    if metric.kind is Kind.COUNTER:
+        return Counter(metric.name, words, metric.labels, registry=registry)
+    if metric.kind is Kind.GAUGE:
+        return Gauge(metric.name, words, metric.labels, registry=registry)
+    return Histogram(metric.name, words, metric.labels, registry=registry, buckets=metric.buckets)
+
+
+def _typed(found: object, kind: type[M]) -> M:
+    if not isinstance(found, kind):
+        raise TypeError(f"{found} is no {kind.__name__}")
+    return found

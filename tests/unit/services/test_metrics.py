@@ -1,0 +1,182 @@
+"""Metrics: a closed, documented list; events fold into what an operator reads off it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from prometheus_client import REGISTRY, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from schemas.envelope import Event
+from schemas.events.account import EquityChanged, PositionChanged, TradeClosed
+from schemas.events.common import ExitReason, Quality, TradingState
+from schemas.events.data import GapClosed, GapOpened, QualityChanged, TickQuarantined
+from schemas.events.market import Channel, FeedState, FeedStatus, Trade
+from schemas.events.orders import (
+    OrderAccepted,
+    OrderCanceled,
+    OrderFilled,
+    OrderIntended,
+    OrderPartiallyFilled,
+    OrderUnknown,
+    ProtectionMissing,
+    ProtectionRestored,
+)
+from schemas.events.plan import PlanDeclined
+from schemas.events.risk import DenialCode, PlanDenied, StateCauseKind, TradingStateChanged
+from schemas.topics import TOPIC_OF
+from services.metrics.catalog import CATALOG, Kind, Metrics, Service
+from services.metrics.generate import PAGE, page
+from services.metrics.meter import Meter
+from tests.builders import T0
+from tests.events import envelope, sample
+
+
+class Desk:
+    """A meter with a clock that the test moves; ``take`` shows it an event that reached us at T0."""
+
+    def __init__(self) -> None:
+        self.now = T0 / 1e6
+        self.metrics = Metrics(Service.PROJECTOR)
+        self.meter = Meter(self.metrics, clock=lambda: self.now)
+
+    def take(self, event_type: type[Any], **fields: Any) -> None:
+        event: Event = replace(sample(event_type, 1), **fields)
+        self.meter.take(TOPIC_OF[event_type].name, envelope("metrics", 0, ts_event=T0), event)
+
+    def value(self, name: str, **labels: str) -> float | None:
+        return self.metrics.registry.get_sample_value(name, labels)
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+def test_the_page_of_metrics_is_what_the_catalog_says() -> None:
+    assert PAGE.read_text(encoding="utf-8") == page()
+    assert len({metric.name for metric in CATALOG}) == len(CATALOG)
+    for metric in CATALOG:
+        assert metric.name.startswith("tapeline_")
+        assert metric.meaning.endswith(".")
+        assert metric.name.endswith("_total") == (metric.kind is Kind.COUNTER)
+
+
+def test_a_name_outside_the_list_cannot_be_exported() -> None:
+    metrics = Metrics(Service.WORKER)
+    with pytest.raises(KeyError):
+        metrics.counter("tapeline_invented_total")
+    with pytest.raises(KeyError):
+        metrics.gauge("tapeline_equity_quote")
+    with pytest.raises(TypeError):
+        metrics.gauge("tapeline_inputs_total")
+
+
+@pytest.mark.parametrize("service", list(Service))
+def test_what_is_exported_parses_as_prometheus_text(service: Service) -> None:
+    families = list(text_string_to_metric_families(generate_latest(Metrics(service).registry).decode()))
+    assert {family.name for family in families} >= {
+        metric.name.removesuffix("_total") for metric in CATALOG if metric.service is service
+    }
+    assert not any(name.startswith("tapeline") for name in REGISTRY._names_to_collectors)
+
+
+def test_equity_drawdown_and_leverage_are_those_of_the_newest_event(desk: Desk) -> None:
+    numbers = {"equity": Decimal(8000), "cash": Decimal(9000), "gross_notional": Decimal(20000)}
+    desk.take(EquityChanged, account_id="a", drawdown_pct=Decimal(20), daily_loss_pct=Decimal("2.5"), **numbers)
+    assert desk.value("tapeline_equity_quote", account_id="a") == 8000
+    assert desk.value("tapeline_cash_quote", account_id="a") == 9000
+    assert desk.value("tapeline_drawdown_percent", account_id="a") == 20
+    assert desk.value("tapeline_daily_loss_percent", account_id="a") == 2.5
+    assert desk.value("tapeline_leverage_ratio", account_id="a") == 2.5
+
+
+def test_a_halt_shows_at_once_with_its_cause(desk: Desk) -> None:
+    cause = sample(TradingStateChanged, 2).causes[0]
+    halt = (replace(cause, kind=StateCauseKind.DRAWDOWN),)
+    desk.take(TradingStateChanged, account_id="a", state=TradingState.HALTED, causes=halt)
+    assert desk.value("tapeline_trading_state_level", account_id="a") == 2
+    assert desk.value("tapeline_trading_cause_active", account_id="a", cause="DRAWDOWN") == 1
+    assert desk.value("tapeline_trading_cause_active", account_id="a", cause="OPERATOR") == 0
+    desk.take(TradingStateChanged, account_id="a", state=TradingState.ACTIVE, causes=())
+    assert desk.value("tapeline_trading_state_level", account_id="a") == 0
+    assert desk.value("tapeline_trading_cause_active", account_id="a", cause="DRAWDOWN") == 0
+
+
+def test_orders_are_counted_in_the_state_they_are_in(desk: Desk) -> None:
+    for kind in (OrderIntended, OrderAccepted, OrderPartiallyFilled):
+        desk.take(kind, client_order_id="c1")
+    desk.take(OrderIntended, client_order_id="c2")
+    assert desk.value("tapeline_orders_open", state="PARTIALLY_FILLED") == 1
+    assert desk.value("tapeline_orders_open", state="INTENDED") == 1
+    assert desk.value("tapeline_orders_open", state="ACCEPTED") == 0
+    desk.take(OrderFilled, client_order_id="c1")
+    desk.take(OrderCanceled, client_order_id="c2")
+    desk.take(OrderPartiallyFilled, client_order_id="c2")  # a late fill: it does not open again
+    assert [desk.value("tapeline_orders_open", state=s) for s in ("PARTIALLY_FILLED", "INTENDED")] == [0, 0]
+    assert desk.value("tapeline_orders_ended_total", state="FILLED") == 1
+    assert desk.value("tapeline_orders_ended_total", state="CANCELED") == 1
+
+
+def test_the_age_of_an_unknown_order_grows_until_it_is_settled(desk: Desk) -> None:
+    desk.take(OrderIntended, client_order_id="c1")
+    desk.take(OrderUnknown, client_order_id="c1")
+    desk.now += 45
+    assert desk.value("tapeline_order_unknown_oldest_seconds") == 45
+    desk.take(OrderAccepted, client_order_id="c1")
+    assert desk.value("tapeline_order_unknown_oldest_seconds") == 0
+
+
+@pytest.mark.parametrize("end", [ProtectionRestored, TradeClosed])
+def test_missing_protection_ages_until_it_is_back_or_the_trade_is_over(desk: Desk, end: type[Any]) -> None:
+    desk.take(ProtectionMissing, plan_id="p1")
+    desk.now += 3
+    assert desk.value("tapeline_protection_missing_oldest_seconds") == 3
+    desk.take(end, plan_id="p1")
+    assert desk.value("tapeline_protection_missing_oldest_seconds") == 0
+
+
+def test_data_quality_gaps_and_feeds(desk: Desk) -> None:
+    desk.take(QualityChanged, instrument_id="i", quality=Quality.BAD)
+    gap = {"instrument_id": "i", "channel": Channel.TRADES, "ts_from": T0}
+    desk.take(GapOpened, **gap)
+    assert desk.value("tapeline_quality_level", instrument_id="i") == 2
+    assert desk.value("tapeline_gaps_open", instrument_id="i") == 1
+    desk.take(GapClosed, **gap)
+    assert desk.value("tapeline_gaps_open", instrument_id="i") == 0
+    desk.take(FeedStatus, instrument_id="i", channel=Channel.TRADES, state=FeedState.LOST)
+    assert desk.value("tapeline_feed_up", instrument_id="i", channel=Channel.TRADES.value) == 0
+    desk.take(Trade, instrument_id="i")
+    assert desk.value("tapeline_feed_last_ingest_timestamp_seconds", instrument_id="i") == T0 / 1e6
+
+
+def test_answers_are_counted_by_their_code(desk: Desk) -> None:
+    desk.take(PlanDenied, code=DenialCode.STOP_MISSING)
+    desk.take(PlanDenied, code=DenialCode.STOP_MISSING)
+    desk.take(PlanDeclined)
+    desk.take(TickQuarantined)
+    desk.take(TradeClosed, account_id="a", exit_reason=ExitReason.STOP, net_pnl=Decimal("-12.5"))
+    assert desk.value("tapeline_plans_denied_total", code="STOP_MISSING") == 2
+    assert desk.value("tapeline_trades_closed_total", exit_reason="STOP") == 1
+    assert desk.value("tapeline_trade_net_pnl_quote_sum", account_id="a") == -12.5
+    assert desk.value("tapeline_events_total", topic="verdicts", event="PlanDenied") == 2
+
+
+def test_a_seed_sets_gauges_and_counts_nothing(desk: Desk) -> None:
+    shown = [(envelope("seed", 0), replace(sample(kind, 1), client_order_id="c1")) for kind in (OrderAccepted,)]
+    desk.meter.seed(shown)
+    assert desk.value("tapeline_orders_open", state="ACCEPTED") == 1
+    assert desk.value("tapeline_events_total", topic="orders", event="OrderAccepted") is None
+    desk.take(PositionChanged, account_id="a", instrument_id="i", quantity=Decimal(1))
+    assert desk.value("tapeline_positions_open", account_id="a") == 1
+
+
+def test_the_generator_says_how_to_mend_a_page_that_is_out_of_date() -> None:
+    done = subprocess.run([sys.executable, "-m", "services.metrics.generate"], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "--write|--check" in done.stderr
