@@ -10,13 +10,12 @@ from decimal import Decimal
 
 from schemas.events.account import EquityChanged
 from schemas.events.common import PriceSource, Quality
+from schemas.events.market import Channel
+from schemas.staleness import age_max
 from schemas.values import SECOND, Money, money, percent
 from streams.core.account.state import ZERO, AccountState, Desk, LedgerError, Position, View
 
 DAY = 86_400 * SECOND
-STALE_CADENCES = 3
-MARK_AGE_MAX = 5 * SECOND
-"""Age limit of a mark whose feed declares no cadence. Source: domain definitions, section 1 (that of trades)."""
 MARK_HOLD_MAX = 60 * SECOND
 """How long a mark that is not GOOD is held back. Source: domain definitions, section 4 (drawdown)."""
 
@@ -52,14 +51,10 @@ def effective_mark(view: View, now: int) -> Quoted | None:
     mark, mark_ts = counted_mark(view, now)
     if view.last is None:
         return None if mark is None else (mark, PriceSource.MARK)
-    if mark is None or now - mark_ts > mark_age_max(view) or (is_coarse(view) and view.last_ts > mark_ts):
+    stale = now - mark_ts > age_max(Channel.MARK, view.mark_cadence_us)
+    if mark is None or stale or (is_coarse(view) and view.last_ts > mark_ts):
         return view.last, PriceSource.LAST
     return mark, PriceSource.MARK
-
-
-def mark_age_max(view: View) -> int:
-    """Return the age in microseconds past which the mark is stale."""
-    return MARK_AGE_MAX if view.mark_cadence_us is None else STALE_CADENCES * view.mark_cadence_us
 
 
 def is_coarse(view: View) -> bool:

@@ -29,7 +29,7 @@ from schemas.settings import TradingSettings
 from schemas.values import SECOND, Bps, Micros, Price, Rate, bps, price
 from streams.core.planner.documents import Reference, Resolved, resolve
 from streams.core.planner.rules import RECIPES, Decline, View, propose
-from streams.core.planner.state import QUOTE_AGE_MAX, Book, PlannerState, Score, awaited, evolve
+from streams.core.planner.state import Book, PlannerState, Score, awaited, evolve
 from streams.core.stage import Stage
 
 _TEN_THOUSAND = Decimal(10_000)
@@ -187,7 +187,7 @@ def _snapshot(book: Book, now: int, view: View) -> MarketSnapshot:
 
 
 def _spread_bps(book: Book, now: int) -> Bps | None:
-    if book.bid_price is None or book.ask_price is None or now - book.quote_ts > QUOTE_AGE_MAX:
+    if book.bid_price is None or book.ask_price is None or not book.quote_is_fresh(now):
         return None
     middle = (book.bid_price + book.ask_price) / 2
     return bps((book.ask_price - book.bid_price) / middle * _TEN_THOUSAND) if middle > 0 else None
@@ -196,7 +196,7 @@ def _spread_bps(book: Book, now: int) -> Bps | None:
 def _missing_sources(book: Book, now: int, view: View) -> tuple[str, ...]:
     absent = (
         ("mark", not book.mark_is_fresh(now)),
-        ("quotes", book.quote_ts == 0 or now - book.quote_ts > QUOTE_AGE_MAX),
+        ("quotes", not book.quote_is_fresh(now)),
         ("features", not view.features_id),
         ("regime", not view.regime_id),
     )

@@ -16,14 +16,10 @@ from schemas.events.intelligence import FeaturesComputed, RegimeClassified, Sign
 from schemas.events.market import Channel, FeedStatus, InstrumentDefined, MarkPrice, Quote, Trade
 from schemas.events.risk import StateCause, TradingStateChanged
 from schemas.settings import TradingSettings
-from schemas.values import SECOND
+from schemas.staleness import AGE_MAX, age_max
 
-MARK_AGE_MAX = 30 * SECOND
-"""Age limit of a mark whose feed declares no cadence: three of the 10 s at which OKX repeats an unchanged one."""
-QUOTE_AGE_MAX = 5 * SECOND
 REGIME_ONLY = ("rv_rank",)
 """Features no strategy needs: while they warm up the regime says UNKNOWN, and nothing else has to wait for them."""
-_STALE_CADENCES = 3
 
 
 @dataclass(slots=True)
@@ -49,10 +45,11 @@ class Book:
     last_ts: int = 0
     mark_price: Decimal | None = None
     mark_ts: int = 0
-    mark_age_max: int = MARK_AGE_MAX
+    mark_age_max: int = AGE_MAX[Channel.MARK]
     bid_price: Decimal | None = None
     ask_price: Decimal | None = None
     quote_ts: int = 0
+    quote_age_max: int = AGE_MAX[Channel.QUOTES]
     quality: Quality = Quality.GOOD
     held: bool = False
     features: dict[str, float] = field(default_factory=dict)
@@ -67,6 +64,10 @@ class Book:
     def mark_is_fresh(self, now: int) -> bool:
         """Return whether the newest mark is inside its age limit."""
         return self.mark_price is not None and now - self.mark_ts <= self.mark_age_max
+
+    def quote_is_fresh(self, now: int) -> bool:
+        """Return whether there is a quote inside its age limit."""
+        return self.quote_ts > 0 and now - self.quote_ts <= self.quote_age_max
 
 
 @dataclass(slots=True)
@@ -120,8 +121,12 @@ def _bar(state: PlannerState, event: BarClosed, message: Message) -> None:
 
 
 def _feed_status(state: PlannerState, event: FeedStatus, message: Message) -> None:
-    if event.channel is Channel.MARK and event.cadence_us is not None:
-        state.book(event.instrument_id).mark_age_max = _STALE_CADENCES * event.cadence_us
+    if event.cadence_us is None:
+        return
+    if event.channel is Channel.MARK:
+        state.book(event.instrument_id).mark_age_max = age_max(event.channel, event.cadence_us)
+    elif event.channel is Channel.QUOTES:
+        state.book(event.instrument_id).quote_age_max = age_max(event.channel, event.cadence_us)
 
 
 def _instrument(state: PlannerState, event: InstrumentDefined, message: Message) -> None:

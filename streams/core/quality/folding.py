@@ -22,14 +22,12 @@ from schemas.events.market import (
     Trade,
     VenueBar,
 )
+from schemas.staleness import STALE_CADENCES, TRADES_AGE_MAX
 from schemas.timeframes import TIMEFRAMES
 from schemas.values import SECOND
 from streams.core.quality.checks import CHANNELS, MARK_LIMIT, TRADE_LIMIT, Verdict
 from streams.core.quality.state import TRADE_IDS_KEPT, Lane, Slot
 
-STALE_CADENCES = 3
-TRADES_STALE_US = 5 * SECOND
-"""Where the feed declares no cadence for its trades. Source: domain definitions, section 1."""
 HOLD_US = 60 * SECOND
 """Shortest time a gap or an outlier is remembered."""
 
@@ -49,7 +47,7 @@ def accept_trade(slot: Slot, event: Trade, ts: int) -> None:
         lane.high = price * _TRADE_HIGH
     lane.suspects = 0
     if lane.stale_us is None:
-        lane.stale_us = TRADES_STALE_US
+        lane.stale_us = TRADES_AGE_MAX
 
 
 def accept_mark(slot: Slot, event: MarkPrice, ts: int) -> None:
@@ -183,7 +181,7 @@ def feed_status(slot: Slot, event: FeedStatus, ts: int) -> None:
     if event.cadence_us is not None:
         lane.cadence_us, lane.stale_us = event.cadence_us, STALE_CADENCES * event.cadence_us
     elif event.channel is Channel.TRADES and lane.stale_us is None:
-        lane.stale_us = TRADES_STALE_US
+        lane.stale_us = TRADES_AGE_MAX
     lane.lost = event.state is FeedState.LOST
     lane.ended = event.state is FeedState.ENDED
     lane.in_use = event.state is not FeedState.ENDED

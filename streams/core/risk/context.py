@@ -10,12 +10,13 @@ from schemas.events.common import MarginMode, OrderType, PlanOrigin, PositionSid
 from schemas.events.market import Channel, InstrumentDefined, InstrumentKind
 from schemas.events.plan import PlanProposed
 from schemas.settings import TradingSettings
+from schemas.staleness import AGE_MAX
 from streams.core.risk import sizing
 from streams.core.risk.breakers import Causes, drawdown_pct
 from streams.core.risk.funding import rate_and_settlements
 from streams.core.risk.margin_choice import MarginFacts, choose
 from streams.core.risk.portfolio import Portfolio, portfolio
-from streams.core.risk.state import AGE_MAX, Account, Market, RiskState
+from streams.core.risk.state import Account, Market, RiskState
 
 T = TypeVar("T")
 HUNDRED = Decimal(100)
@@ -158,17 +159,11 @@ def _margin(
     return choose(the(state.settings), instrument, sign, size, entry, fee, book)
 
 
-def mark_is_fresh(market: Market, now: int) -> bool:
-    """Return whether the newest mark is inside its age limit."""
-    limit = market.age_max.get(Channel.MARK, AGE_MAX[Channel.MARK])
-    return market.mark_price is not None and now - market.mark_ts <= limit
-
-
 def _prices(market: Market | None, sign: int, now: int, *, substitute: bool) -> Prices | None:
     if market is None or market.last_price is None or market.last_price <= 0:
         return None
     touch = market.ask_price if sign > 0 else market.bid_price
-    if market.mark_price is not None and market.mark_price > 0 and (mark_is_fresh(market, now) or not substitute):
+    if market.mark_price is not None and market.mark_price > 0 and (market.mark_is_fresh(now) or not substitute):
         return Prices(market.last_price, market.mark_price, PriceSource.MARK, touch)
     if substitute:
         return Prices(market.last_price, market.last_price, PriceSource.LAST, touch)
@@ -291,7 +286,7 @@ def _stale(
     rate_old = funding.forecast_at <= now and now - funding.settled_at > 3 * funding.interval > 0
     wanted = (
         ("last", market.last_price is not None and now - market.last_ts > market.last_age_max),
-        ("mark", not substitute and market.mark_price is not None and not mark_is_fresh(market, now)),
+        ("mark", not substitute and market.mark_price is not None and not market.mark_is_fresh(now)),
         ("quote", uses_quote and market.quote_ts > 0 and now - market.quote_ts > quote_age),
         ("funding_rate", required and rate_old),
     )

@@ -34,12 +34,12 @@ from schemas.events.orders import (
 )
 from schemas.events.risk import PlanApproved, StateCauseKind, TradingStateChanged
 from schemas.settings import TradingSettings
+from schemas.staleness import STALE_CADENCES, TRADES_AGE_MAX, age_max
 from schemas.values import SECOND
 from streams.core.risk.breakers import HOUR, next_expiry
 from streams.core.risk.limits import LIMITS, overridden
 from streams.core.risk.reconcile import differences
 from streams.core.risk.state import (
-    AGE_MAX,
     Account,
     ApprovedPlan,
     Position,
@@ -50,7 +50,6 @@ from streams.core.risk.state import (
 
 MESSAGE_WINDOW = 2 * SECOND
 ORDER, AMEND, CANCEL = "order", "amend", "cancel"
-_STALE_CADENCES = 3
 _ZERO = Decimal(0)
 
 
@@ -66,7 +65,7 @@ def _trade(state: RiskState, event: Trade, message: Message) -> None:
     market = state.market(event.instrument_id)
     market.last_price = event.last_price
     market.last_ts = message.envelope.ts_event
-    market.last_age_max = market.age_max.get(Channel.TRADES, AGE_MAX[Channel.TRADES])
+    market.last_age_max = TRADES_AGE_MAX
 
 
 def _quote(state: RiskState, event: Quote, message: Message) -> None:
@@ -88,13 +87,13 @@ def _venue_bar(state: RiskState, event: VenueBar, message: Message) -> None:
     if closed < market.last_ts:
         return
     market.last_price, market.last_ts = event.close_price, closed
-    market.last_age_max = market.age_max.get(Channel.BARS, _STALE_CADENCES * (closed - event.ts_open))
+    market.last_age_max = market.age_max.get(Channel.BARS, STALE_CADENCES * (closed - event.ts_open))
 
 
 def _feed_status(state: RiskState, event: FeedStatus, message: Message) -> None:
     """Trades keep their own age limit: they come when somebody trades, not on a beat."""
     if event.cadence_us is not None and event.channel is not Channel.TRADES:
-        state.market(event.instrument_id).age_max[event.channel] = _STALE_CADENCES * event.cadence_us
+        state.market(event.instrument_id).age_max[event.channel] = age_max(event.channel, event.cadence_us)
 
 
 def _instrument(state: RiskState, event: InstrumentDefined, message: Message) -> None:

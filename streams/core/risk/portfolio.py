@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from schemas.events.common import MarginMode, PositionSide
-from schemas.events.market import Channel, InstrumentKind
+from schemas.events.market import InstrumentKind
 from schemas.settings import TradingSettings
 from streams.core.risk.margin import OtherPosition, cross_backing, tier_for
 from streams.core.risk.sizing import stop_worst
-from streams.core.risk.state import AGE_MAX, Market, Position, RiskState
+from streams.core.risk.state import Market, Position, RiskState
 
 ZERO = Decimal(0)
 HUNDRED = Decimal(100)
@@ -62,8 +62,7 @@ def price_of(state: RiskState, instrument_id: str, now: int) -> Decimal:
     """Return the price a position is valued at: fresh mark, else last, else its own average entry."""
     market = state.markets.get(instrument_id)
     if market is not None:
-        limit = market.age_max.get(Channel.MARK, AGE_MAX[Channel.MARK])
-        if market.mark_price is not None and (now - market.mark_ts <= limit or market.last_price is None):
+        if market.mark_price is not None and (market.mark_is_fresh(now) or market.last_price is None):
             return market.mark_price
         if market.last_price is not None:
             return market.last_price

@@ -14,13 +14,10 @@ from schemas.events.market import Channel, InstrumentDefined
 from schemas.events.plan import Entry
 from schemas.events.risk import StateCause
 from schemas.settings import TradingSettings
-from schemas.values import SECOND
+from schemas.staleness import AGE_MAX, TRADES_AGE_MAX
 
 NEVER = 1 << 62
 """Later than any moment."""
-AGE_MAX = {Channel.TRADES: 5 * SECOND, Channel.QUOTES: 5 * SECOND, Channel.MARK: 30 * SECOND}
-"""Age limits where the feed declares no cadence. Source: domain definitions, section 1 (trades 5 s); OKX pushes an
-unchanged mark price every 10 s, three of which are 30 s; a quote counts like a trade."""
 
 
 @dataclass(slots=True)
@@ -41,7 +38,7 @@ class Market:
     instrument: InstrumentDefined | None = None
     last_price: Decimal | None = None
     last_ts: int = 0
-    last_age_max: int = AGE_MAX[Channel.TRADES]
+    last_age_max: int = TRADES_AGE_MAX
     bid_price: Decimal | None = None
     ask_price: Decimal | None = None
     quote_ts: int = 0
@@ -52,6 +49,11 @@ class Market:
     regime: Regime = Regime.UNKNOWN
     uncertainty: Decimal | None = None
     funding: Funding = field(default_factory=Funding)
+
+    def mark_is_fresh(self, now: int) -> bool:
+        """Return whether the newest mark is inside its age limit."""
+        limit = self.age_max.get(Channel.MARK, AGE_MAX[Channel.MARK])
+        return self.mark_price is not None and now - self.mark_ts <= limit
 
 
 @dataclass(slots=True)

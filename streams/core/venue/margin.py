@@ -11,17 +11,15 @@ from collections.abc import Sequence
 from decimal import ROUND_DOWN, ROUND_UP, Decimal
 
 from schemas.events.common import Liquidity, MarginMode, PositionSide, Side, TriggerPriceType
-from schemas.events.market import MarginTier
+from schemas.events.market import Channel, MarginTier
 from schemas.events.orders import VenueFill, VenueFunding, VenueLiquidated
 from schemas.ids import derive_id
-from schemas.values import SCALES, SECOND, Micros, Money, Price, Quantity, Rate, ceil_to, money
+from schemas.staleness import age_max
+from schemas.values import SCALES, Micros, Money, Price, Quantity, Rate, ceil_to, money
 from streams.core.venue.draft import Draft
 from streams.core.venue.pricing import worsen
 from streams.core.venue.state import ZERO, Book, Terms, VenuePositionState, VenueState
 
-MARK_AGE_MAX_US = 5 * SECOND
-"""Age limit of a mark whose feed declares no cadence. Source: domain definitions, section 1 (that of trades)."""
-STALE_AFTER_CADENCES = 3
 _PRICE_STEP = Decimal(1).scaleb(-SCALES["Price"])
 
 
@@ -113,9 +111,7 @@ def mark_is_missing(book: Book, terms: Terms, now: int) -> bool:
     """Whether last stands in for the mark: it may be substituted, and there is none or it is stale (ADR 10)."""
     if not terms.mark_substitute:
         return False
-    cadence = book.mark_cadence_us
-    age_max = MARK_AGE_MAX_US if cadence is None else STALE_AFTER_CADENCES * cadence
-    return book.mark_price is None or now - book.ts_mark > age_max
+    return book.mark_price is None or now - book.ts_mark > age_max(Channel.MARK, book.mark_cadence_us)
 
 
 def is_liquidated(state: VenueState, book: Book, mark: Decimal) -> bool:
