@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
@@ -22,6 +22,7 @@ from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfig
 from pydantic_settings.sources import PydanticBaseSettingsSource
 
 from schemas.settings import SettingsError, TradingSettings
+from services.secret_files import file_variable, with_secret_files
 
 PREFIX = "TAPELINE_"
 DEFAULT_LOG = "sqlite:///var/tapeline.db"
@@ -88,19 +89,41 @@ class ServiceSettings(BaseSettings):
     log_level: str = Field(
         "INFO", validation_alias="TAPELINE_LOG_LEVEL", description="Least level logged: DEBUG, INFO, WARNING or ERROR."
     )
+    mode: Literal["paper", "demo", "live"] = Field(
+        "paper",
+        validation_alias="TAPELINE_MODE",
+        description="Where orders go: our simulator (no key), OKX's demo trading, or real money.",
+    )
     live_trading_enabled: bool = Field(
         False,
         validation_alias="LIVE_TRADING_ENABLED",
-        description="Real orders. This version cannot send any and refuses to start with true.",
+        description="Allows real orders; TAPELINE_MODE=live, a key and a confirmation are needed beside it.",
     )
-    okx_api_key: SecretStr | None = Field(
-        None, validation_alias="OKX_API_KEY", description="OKX key: a secret, not used by this version."
+    live_confirmation: str = Field(
+        "",
+        validation_alias="TAPELINE_LIVE_CONFIRMATION",
+        description="Account and limits as the live gateway shows them when it refuses: UID:DIGEST.",
     )
+    okx_api_key: SecretStr | None = Field(None, validation_alias="OKX_API_KEY", description="OKX key: a secret.")
     okx_api_secret: SecretStr | None = Field(
-        None, validation_alias="OKX_API_SECRET", description="OKX secret: a secret, not used by this version."
+        None, validation_alias="OKX_API_SECRET", description="OKX secret: a secret."
     )
     okx_api_passphrase: SecretStr | None = Field(
-        None, validation_alias="OKX_API_PASSPHRASE", description="OKX passphrase: a secret, not used by this version."
+        None, validation_alias="OKX_API_PASSPHRASE", description="OKX passphrase: a secret."
+    )
+    okx_region: Literal["global", "eea", "us"] = Field(
+        "global", validation_alias="OKX_REGION", description="Where the account lives; a key is valid in one region."
+    )
+    okx_rest_url: str = Field(
+        "", validation_alias="OKX_REST_URL", description="Another host speaking OKX's REST API; empty: by region."
+    )
+    okx_ws_url: str = Field(
+        "",
+        validation_alias="OKX_WS_URL",
+        description="Another host speaking OKX's WebSocket API, up to /ws/v5; empty: by region and mode.",
+    )
+    okx_position_mode: Literal["net", "long_short"] = Field(
+        "net", validation_alias="OKX_POSITION_MODE", description="The account's position mode; another one is refused."
     )
 
     @field_validator(
@@ -141,12 +164,10 @@ class ServiceSettings(BaseSettings):
             raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
         return value.upper()
 
-    @field_validator("live_trading_enabled")
+    @field_validator("okx_rest_url", "okx_ws_url")
     @classmethod
-    def _nothing_is_live(cls, value: bool) -> bool:
-        if value:
-            raise ValueError("this version trades on paper only and cannot send an order anywhere; set it to false")
-        return value
+    def _url_has_a_scheme(cls, value: str) -> str:
+        return _with_scheme(value, ("https://", "http://", "wss://", "ws://")).rstrip("/") if value else value
 
     @classmethod
     def settings_customise_sources(
@@ -188,6 +209,16 @@ def service_variables() -> dict[str, FieldInfo]:
 
 
 @cache
+def secret_variables() -> tuple[str, ...]:
+    """Return the variables that hold a secret; each may be given as a file too, under its name and ``_FILE``."""
+    return tuple(name for name, field in service_variables().items() if SecretStr in _types(field.annotation))
+
+
+def _types(annotation: Any) -> tuple[Any, ...]:
+    return get_args(annotation) or (annotation,)
+
+
+@cache
 def trading_variables() -> dict[str, str]:
     """Return the trading settings' names by the name of their variable."""
     return {PREFIX + field.name.upper(): field.name for field in fields(TradingSettings)}
@@ -208,8 +239,13 @@ def load_settings(
     environment = dict(os.environ if environ is None else environ)
     problems = [*_unknown(from_file, where=str(env_file), strict=True), *_unknown(environment, where="environment")]
     merged = {**from_file, **environment, **(overrides or {})}
-    service = _service(merged, problems)
+    service = _service(with_secret_files(merged, secret_variables(), problems), problems)
     trading = _trading(merged, problems)
+    if service is not None and service.live_trading_enabled and service.mode != "live":
+        problems.append(
+            "LIVE_TRADING_ENABLED: true goes with TAPELINE_MODE=live only; "
+            f"the mode is {service.mode}: set one of them right"
+        )
     if problems or service is None or trading is None:
         raise SettingsError("; ".join(problems))
     return Settings(service, trading)
@@ -222,10 +258,10 @@ def _read_env_file(path: Path) -> dict[str, str]:
 
 def _unknown(variables: Mapping[str, str], *, where: str, strict: bool = False) -> list[str]:
     """Return what is wrong with names: all of our own file's, and ours among the environment's."""
-    known = {*service_variables(), *trading_variables(), *TOOL_VARIABLES}
+    known = {*service_variables(), *trading_variables(), *TOOL_VARIABLES, *map(file_variable, secret_variables())}
     suspects = [name for name in variables if name not in known]
     if not strict:
-        suspects = [name for name in suspects if name.startswith((PREFIX, "LIVE_TRADING"))]
+        suspects = [name for name in suspects if name.startswith((PREFIX, "LIVE_TRADING", "OKX_"))]
     return [f"{name} ({where}): unknown variable; {_closest(name, known)}" for name in sorted(suspects)]
 
 

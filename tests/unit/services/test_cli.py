@@ -144,11 +144,11 @@ def test_the_settings_file_may_be_named_before_the_command(run: Run, tmp_path: P
     assert run("--env-file=mine.env", "log", "topics")[0] == 0
 
 
-def test_live_trading_is_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_switch_to_real_money_without_its_mode_is_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LIVE_TRADING_ENABLED", "true")
     code, _, err = run("log", "topics")
     assert code == 2
-    assert "LIVE_TRADING_ENABLED: this version trades on paper only" in err
+    assert "LIVE_TRADING_ENABLED: true goes with TAPELINE_MODE=live only" in err
 
 
 # --- log -------------------------------------------------------------------------------------------------------------

@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 
 from schemas.settings import SettingsError, TradingSettings
-from services.settings import TOOL_VARIABLES, ServiceSettings, load_settings, service_variables, trading_variables
+from services.settings import (
+    TOOL_VARIABLES,
+    ServiceSettings,
+    load_settings,
+    secret_variables,
+    service_variables,
+    trading_variables,
+)
 
 EXAMPLE = Path(__file__).parents[3] / ".env.example"
 SECRET = "plantedV4lue-9f8e7d6c5b4a"
@@ -65,7 +72,13 @@ def test_the_command_line_wins_over_the_environment_over_the_file(tmp_path: Path
         ("TAPELINE_LOG", "redis://x", "must start with sqlite:///"),
         ("TAPELINE_DB", "mysql://x", "must start with embedded:"),
         ("TAPELINE_LOG_LEVEL", "LOUD", "must be DEBUG, INFO, WARNING or ERROR"),
-        ("LIVE_TRADING_ENABLED", "true", "trades on paper only"),
+        ("LIVE_TRADING_ENABLED", "true", "true goes with TAPELINE_MODE=live only; the mode is paper"),
+        ("TAPELINE_MODE", "real", "'paper', 'demo' or 'live'"),
+        ("OKX_REGION", "mars", "'global', 'eea' or 'us'"),
+        ("OKX_REST_URL", "www.okx.com", "must start with https://"),
+        ("OKX_POSITION_MODE", "hedge", "'net' or 'long_short'"),
+        ("OKX_APIKEY", "x", "did you mean OKX_API_KEY?"),
+        ("OKX_API_KEY_FILE", "/no/such/file", "No such file or directory"),
         ("LIVE_TRADING_ENABLED", "yes please", "valid boolean"),
     ],
 )
@@ -105,6 +118,43 @@ def test_no_secret_shows_in_errors_or_in_the_settings_themselves() -> None:
     assert SECRET not in repr(settings.service)
     assert SECRET not in settings.service.model_dump_json()
     assert set(settings.secrets()) == {SECRET}
+
+
+def test_any_secret_may_come_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text(SECRET + "\n")
+    environ = {name + "_FILE": str(file) for name in secret_variables() if name != "TAPELINE_DB"}
+    settings = load_settings(environ=environ, env_file=None)
+    assert settings.service.okx_api_passphrase is not None
+    assert settings.service.okx_api_passphrase.get_secret_value() == SECRET
+    assert set(settings.secrets()) == {SECRET}
+    assert len(environ) == 5
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [(b"", "one line"), (b"a\nb\n", "one line"), (b"x" * 5000, "longer than"), (b"\xff\xfe", "not UTF-8")],
+)
+def test_a_file_that_is_no_secret_is_refused_without_showing_it(tmp_path: Path, content: bytes, says: str) -> None:
+    file = tmp_path / "secret"
+    file.write_bytes(content)
+    message = _refusal(OKX_API_KEY_FILE=str(file))
+    assert message.startswith(f"OKX_API_KEY_FILE={file}: ")
+    assert says in message
+
+
+def test_a_secret_given_twice_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("one")
+    message = _refusal(OKX_API_KEY_FILE=str(file), OKX_API_KEY=SECRET)
+    assert "OKX_API_KEY is set as well" in message
+    assert SECRET not in message
+
+
+def test_live_mode_and_its_switch_load_together() -> None:
+    environ = {"LIVE_TRADING_ENABLED": "true", "TAPELINE_MODE": "live", "OKX_REST_URL": "http://127.0.0.1:1/"}
+    service = load_settings(environ=environ, env_file=None).service
+    assert (service.live_trading_enabled, service.mode, service.okx_rest_url) == (True, "live", "http://127.0.0.1:1")
 
 
 def test_an_empty_secret_is_no_secret() -> None:
