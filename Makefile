@@ -29,6 +29,7 @@ check: setup ## every rule a machine can check: format, lint, types, imports, sc
 	$(PY) -m schemas.generate --check
 	$(PY) -m projections.generate --check
 	$(PY) -m services.metrics.generate --check
+	$(PY) -m deploy.grafana.generate --check
 	$(PY) -m tests.sizes
 
 test: setup ## the whole suite: real PostgreSQL always, real Kafka where Java and Maven are
@@ -54,6 +55,7 @@ schemas: setup ## bring what is generated (schemas, tables, docs/metrics.md) up 
 	$(PY) -m schemas.generate --write
 	$(PY) -m projections.generate --write
 	$(PY) -m services.metrics.generate --write
+	$(PY) -m deploy.grafana.generate --write
 
 clean: ## remove the environment and everything a run wrote
 	rm -rf $(VENV) var

@@ -32,7 +32,7 @@ def postgres() -> Iterator[EmbeddedPostgres]:
 @pytest.fixture(scope="session")
 def migrated_template(postgres: EmbeddedPostgres) -> str:
     name = "migrated"
-    _create_database(postgres, name)
+    create_database(postgres, name)
     migrate(postgres.dsn_of(name))
     return name
 
@@ -51,15 +51,17 @@ def database(postgres: EmbeddedPostgres, migrated_template: str) -> Iterator[str
 
 def _fresh_database(postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
     name = f"test_{next(_databases)}"
-    _create_database(postgres, name, template)
+    create_database(postgres, name, template)
     yield postgres.dsn_of(name)
     with psycopg.connect(postgres.dsn, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def _create_database(postgres: EmbeddedPostgres, name: str, template: str = "template1") -> None:
+def create_database(postgres: EmbeddedPostgres, name: str, template: str = "template1") -> str:
+    """Create a database of the session's server; return its name."""
     with psycopg.connect(postgres.dsn, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    return name
 
 
 @pytest.fixture(scope="session")
