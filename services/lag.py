@@ -11,7 +11,7 @@ from typing import NamedTuple
 from schemas.codec import CodecError, decode
 from schemas.topics import CHECKPOINTS, INPUTS, JOURNAL, TOPICS
 from streams.journal import FailStop, JournalState, read_journal
-from streams.log.base import EventLog, LogError
+from streams.log.base import EventLog, LogError, end_of
 from streams.recovery import CHECKPOINTS_TRIED, commit_at, read_checkpoint
 
 
@@ -40,7 +40,7 @@ class TraderWatch:
 
     def progress(self) -> TraderProgress:
         """Return how far the trader has come, by the commits that count. Raises LogError."""
-        inputs = sum(self._log.end_offset(topic, self._shard) for topic in INPUTS)
+        inputs = sum(end_of(self._log, topic, self._shard) for topic in INPUTS)
         with self._lock:
             try:
                 journal = self._read_on()
@@ -78,4 +78,4 @@ def trader_progress(log: EventLog, shard: int) -> TraderProgress:
 
 def projector_lag(log: EventLog, positions: Mapping[tuple[str, int], int], shard: int) -> dict[str, int]:
     """Return records not yet projected, by topic; ``positions`` are next offsets by (topic, partition)."""
-    return {topic.name: log.end_offset(topic.name, shard) - positions.get((topic.name, shard), 0) for topic in TOPICS}
+    return {topic.name: end_of(log, topic.name, shard) - positions.get((topic.name, shard), 0) for topic in TOPICS}

@@ -15,7 +15,7 @@ from projections.writer import Projected, Projector
 from services.metrics.catalog import Metrics, Service
 from services.metrics.meter import Meter
 from services.metrics.seed import last_events
-from streams.log.base import EventLog, LogError, StoredRecord
+from streams.log.base import EventLog, NoTopic, StoredRecord
 from streams.reader import SeqReader
 
 POLL_S = 0.1
@@ -34,7 +34,7 @@ class LogSource:
         """Return the partition count of a topic; 0 where this log is older than the topic."""
         try:
             return self.log.partitions(topic)
-        except LogError:
+        except NoTopic:
             return 0
 
     def end_offset(self, topic: str, partition: int) -> int:

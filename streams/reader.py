@@ -11,7 +11,7 @@ from typing import NamedTuple
 from schemas.codec import decode
 from schemas.envelope import Envelope, Event
 from schemas.topics import BY_NAME
-from streams.log.base import EventLog, StoredRecord
+from streams.log.base import EventLog, StoredRecord, end_of
 
 
 class Accepted(NamedTuple):
@@ -54,7 +54,7 @@ class SeqReader:
 
     def lag(self) -> int:
         """Return how many stored records are still to be looked at."""
-        return self.log.end_offset(self.topic, self.partition) - self.offset
+        return end_of(self.log, self.topic, self.partition) - self.offset
 
     def _is_next(self, seq: int) -> bool:
         if seq == self.seq:

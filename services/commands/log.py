@@ -17,7 +17,7 @@ from schemas.json_form import to_json
 from schemas.topics import BY_NAME, TOPICS
 from services.commands.common import CliError, JsonOption, LogOption, emit, line, load, note, open_log, table
 from services.control.scan import headers_of, is_one_of
-from streams.log.base import EventLog, StoredRecord
+from streams.log.base import EventLog, NoTopic, StoredRecord
 
 FETCH = 1_000
 FOLLOW_S = 60.0
@@ -64,10 +64,18 @@ def topics(context: typer.Context, log: LogOption = None, as_json: JsonOption = 
 
 
 def _topic_row(log: EventLog, name: str) -> dict[str, Any]:
-    ends = [log.end_offset(name, partition) for partition in range(log.partitions(name))]
+    ends = [log.end_offset(name, partition) for partition in range(_count(log, name))]
     topic = BY_NAME[name]
     types = [event.__name__ for event in topic.events]
     return {"topic": name, "writer": topic.writer, "records": sum(ends), "end_offsets": ends, "types": types}
+
+
+def _count(log: EventLog, name: str) -> int:
+    """Return the partition count of a topic; 0 where the log is older than the topic."""
+    try:
+        return log.partitions(name)
+    except NoTopic:
+        return 0
 
 
 def cat(

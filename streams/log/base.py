@@ -16,6 +16,10 @@ class LogError(Exception):
     """The log cannot do what was asked: names the topic, partition and offset, and what to do."""
 
 
+class NoTopic(LogError):
+    """The log has no such topic: it was made by a version that did not know it, or it was never created."""
+
+
 class Append(Enum):
     """How a conditional append ended.
 
@@ -57,7 +61,7 @@ class EventLog(Protocol):
         """Create missing topics (name -> partition count); raise LogError if one exists with another count."""
 
     def partitions(self, topic: str) -> int:
-        """Return the partition count of a topic. Raises LogError if it does not exist."""
+        """Return the partition count of a topic. Raises NoTopic if it does not exist, as every method below does."""
 
     def end_offset(self, topic: str, partition: int) -> int:
         """Return the offset the next record will get."""
@@ -82,3 +86,11 @@ class EventLog(Protocol):
 
     def close(self) -> None:
         """Release connections; the log stays."""
+
+
+def end_of(log: EventLog, topic: str, partition: int) -> int:
+    """Return the end offset of a topic; 0 where the log is older than the topic."""
+    try:
+        return log.end_offset(topic, partition)
+    except NoTopic:
+        return 0

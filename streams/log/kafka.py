@@ -19,7 +19,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 from confluent_kafka.admin import AdminClient
 
 from schemas.topics import INPUTS, JOURNAL, PREFIX
-from streams.log.base import Append, LogError, NewRecord, StoredRecord
+from streams.log.base import Append, LogError, NewRecord, NoTopic, StoredRecord
 from streams.log.kafka_reader import INCURABLE, PartitionReader
 from streams.log.kafka_topics import MESSAGE_BYTES_MAX, create_missing, refuse_forgetful, topic_settings
 
@@ -120,18 +120,16 @@ class KafkaLog:
         except LogError as error:
             raise LogError(f"{self.address.servers}: {error}") from error
         for name, count in topics.items():
-            found = self._until(partial(self._count_partitions, name), f"topic {name} does not appear")
+            found = self._until(partial(self._appeared, name), f"topic {name} does not appear")
             if found != count:
                 raise LogError(f"topic {name} has {found} partitions, not {count}: partition counts are fixed for ever")
 
     def partitions(self, topic: str) -> int:
         known = self._partitions.get(topic)
         if known is None:
-            known = self._count_partitions(topic)
-            if known is None:
-                raise LogError(
-                    f"{self.address.servers}: topic {self._name(topic)} does not exist; create the log first"
-                )
+            known = self._until(partial(self._count_partitions, topic), f"topic {topic} cannot be asked about")
+            if known == 0:
+                raise NoTopic(f"{self.address.servers}: topic {self._name(topic)} does not exist; create the log first")
             self._partitions[topic] = known
         return known
 
@@ -246,13 +244,17 @@ class KafkaLog:
         if self._closed:
             raise LogError(f"{self.address.servers}: this log was closed")
 
+    def _appeared(self, topic: str) -> int | None:
+        return self._count_partitions(topic) or None
+
     def _count_partitions(self, topic: str) -> int | None:
-        """Return how many partitions a topic has, all of them with a leader; None: it does not exist (yet)."""
+        """Return how many partitions a topic has; 0: it does not exist (yet); None: one of them has no leader."""
         consumer, name = self._metadata_consumer(), self._name(topic)
         found = self._until(lambda: consumer.list_topics(name, timeout=self.address.timeout_s), "no metadata")
         metadata = found.topics.get(name)
         if metadata is None or metadata.error is not None or not metadata.partitions:
-            return None
+            missing = metadata is None or metadata.error.code() in INCURABLE
+            return 0 if missing else None
         return len(metadata.partitions) if all(each.leader >= 0 for each in metadata.partitions.values()) else None
 
     def _until(self, ask: Callable[[], T | None], complaint: str) -> T:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from threading import RLock
 
-from streams.log.base import Append, LogError, NewRecord, StoredRecord
+from streams.log.base import Append, LogError, NewRecord, NoTopic, StoredRecord
 
 
 class MemoryLog:
@@ -26,7 +26,7 @@ class MemoryLog:
 
     def partitions(self, topic: str) -> int:
         if topic not in self._partitions:
-            raise LogError(f"topic {topic} does not exist; create the log first (`tapeline feed import` does)")
+            raise NoTopic(f"topic {topic} does not exist; create the log first (`tapeline feed import` does)")
         return len(self._partitions[topic])
 
     def end_offset(self, topic: str, partition: int) -> int:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import RLock
 
-from streams.log.base import Append, LogError, NewRecord, StoredRecord
+from streams.log.base import Append, LogError, NewRecord, NoTopic, StoredRecord
 
 BUSY_TIMEOUT_S = 15
 """How long a writer waits for another process's transaction."""
@@ -146,7 +146,7 @@ class SqliteLog:
             with self._lock, self._translated(f"topic {topic} cannot be looked up"):
                 known = self._db.execute("SELECT id, partitions FROM topics WHERE name = ?", (topic,)).fetchone()
             if known is None:
-                raise LogError(f"{self.path}: topic {topic} does not exist; `tapeline feed import` creates the log")
+                raise NoTopic(f"{self.path}: topic {topic} does not exist; `tapeline feed import` creates the log")
             self._topics[topic] = known
         return known
 

@@ -9,7 +9,7 @@ from threading import Thread
 import pytest
 
 from streams.log import open_log
-from streams.log.base import Append, EventLog, LogError, NewRecord
+from streams.log.base import Append, EventLog, LogError, NewRecord, NoTopic, end_of
 
 KINDS = ("memory", "sqlite", pytest.param("kafka", marks=pytest.mark.kafka))
 TOPICS = {"ticks": 2, "journal": 1, "bars": 1, "checkpoints": 1}
@@ -51,6 +51,16 @@ def record(topic: str, value: bytes, partition: int = 0, key: bytes = b"k") -> N
 
 def values(log: EventLog, topic: str, partition: int = 0, offset: int = 0, limit: int = 1000) -> list[bytes]:
     return [each.value for each in log.read(topic, partition, offset, limit=limit)]
+
+
+def test_a_topic_that_is_not_there_is_told_from_a_log_that_cannot_be_reached(log: EventLog) -> None:
+    with pytest.raises(NoTopic, match="does not exist"):
+        log.partitions("regimes")
+    with pytest.raises(NoTopic):
+        log.read("regimes", 0, 0, limit=1)
+    assert (end_of(log, "regimes", 0), end_of(log, "ticks", 1)) == (0, 0)
+    with pytest.raises(LogError, match="no partition 9"):
+        end_of(log, "ticks", 9)
 
 
 def test_append_returns_dense_offsets_from_zero_per_partition(log: EventLog) -> None:
