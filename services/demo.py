@@ -31,7 +31,7 @@ from services.review.summary import render
 from streams.batch import run_batch
 from streams.log import open_log
 from streams.log.base import EventLog
-from streams.pipeline import stages
+from streams.pipeline import CODE_VERSION, stages
 from streams.verify import Report, verify
 
 FOLDER = Path("var/demo")
@@ -192,6 +192,7 @@ def _prove(log: EventLog, log_url: str, progress: Show) -> Report:
         stages_again=stages,
         workers=WORKERS,
         progress=partial(progress, "prove"),
+        code_version=CODE_VERSION,
     )
 
 

@@ -75,6 +75,8 @@ class JournalState:
         if self.claim is None or event.epoch != self.epoch or event.first_step != self.next_step:
             return None
         if event.chain != chain_of(self.chain, event):
+            if event.last_step < event.first_step:
+                return None  # a commit of no steps moves the chain only: written twice, it is void the second time
             raise FailStop(
                 f"journal offset {offset}: chain {event.chain} does not follow {self.chain or 'the beginning'}"
             )

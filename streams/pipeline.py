@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from streams.code_version import code_version
 from streams.core import account, bars, execution, features, planner, quality, regime, risk, signals, venue
 from streams.core.stage import Stage
 
-CODE_VERSION = "0.1.0"
-"""Stamped on every output and claim. Change it with any change of what a stage decides."""
+CODE_VERSION = code_version()
+"""Stamped on every output and claim; it follows from the sources and changes with them."""
 
 
 def stages() -> tuple[Stage[Any], ...]:

@@ -7,13 +7,13 @@ journal holds; where one does not, recovery stops and says where (kernel, sectio
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from schemas.codec import decode
-from schemas.envelope import Event
+from schemas.envelope import Envelope, Event
 from schemas.events.journal import CheckpointTaken, Claimed, Committed, Position
 from schemas.topics import CHECKPOINTS, INPUTS, JOURNAL, OUTPUTS
-from streams.core.kernel import Digest, Kernel, Output, decompress, digest_outputs, state_digest
+from streams.core.kernel import Digest, Kernel, KernelError, Output, decompress, digest_outputs, state_digest
 from streams.journal import (
     GENESIS,
     READ_LIMIT,
@@ -30,6 +30,7 @@ from streams.reader import SeqReader
 
 CHECKPOINTS_TRIED = 5
 """How many of the newest checkpoints are tried before the replay starts from the beginning."""
+SETTINGS = "settings"
 REPEATS_MAX = 200
 """How many records at the end of a topic may be another owner's late repeats when a checkpoint is taken."""
 
@@ -43,6 +44,8 @@ class Recovered:
     from_step: int
     to_step: int
     republished: int
+    recorded_by: str = ""
+    """Code version of the newest counted commit; empty: there is none."""
 
 
 @dataclass(slots=True)
@@ -98,19 +101,43 @@ def recover(log: EventLog, shard: int, kernel: Kernel, epoch: int) -> Recovered:
 
     Raises FailStop where log and journal contradict each other, Fenced when a newer owner has moved on meanwhile.
     """
+    running = kernel.code_version
     journal, place = restore_newest(log, shard, kernel)
-    from_step = place.next_step
+    from_step, recorded_by = place.next_step, journal.claim.code_version if journal.claim else ""
     published = {topic: _published(log, topic, shard, *place.outputs[topic]) for topic in OUTPUTS}
     missing: list[Output] = []
     for counted in read_journal(log, shard, journal, epoch + 1):
-        missing += [o for o in replay_commit(log, shard, kernel, place, counted) if o.seq >= published[o.topic]]
+        recorded_by = counted.claim.code_version
+        outputs = _replay(log, shard, kernel, place, counted, running)
+        missing += [output for output in outputs if output.seq >= published[output.topic]]
     _refuse_numbers_beyond(log, shard, kernel, published, epoch)
     if missing:
         try:
             log.publish(output_records(missing, shard))
         except LogError as error:
             raise Unsure(f"shard {shard}: {len(missing)} missing outputs were not acknowledged: {error}") from error
-    return Recovered(place.inputs, place.chain, from_step, place.next_step, len(missing))
+    return Recovered(place.inputs, place.chain, from_step, place.next_step, len(missing), recorded_by)
+
+
+def _replay(
+    log: EventLog, shard: int, kernel: Kernel, place: Place, counted: CountedCommit, running: str
+) -> list[Output]:
+    """Replay one commit; where it fails and another code recorded it, say so and what to do."""
+    version = counted.claim.code_version
+    try:
+        return replay_commit(log, shard, kernel, place, counted, same_code=version == running)
+    except (FailStop, KernelError) as error:
+        if version == running:
+            raise
+        raise FailStop(f"{error}; {other_code(version, running)}") from error
+
+
+def other_code(recorded_by: str, running: str) -> str:
+    """Say that another version recorded what this one cannot go on from, and what to do about it."""
+    return (
+        f"recorded by code {recorded_by}, this is {running}: a new version goes on from a clean stop; start the old "
+        "one once more, stop it (it leaves a checkpoint), then start this one"
+    )
 
 
 def _published(log: EventLog, topic: str, shard: int, offset: int, seq: int) -> int:
@@ -142,7 +169,7 @@ def _refuse_numbers_beyond(log: EventLog, shard: int, kernel: Kernel, published:
 def restore_newest(log: EventLog, shard: int, kernel: Kernel) -> tuple[JournalState, Place]:
     """Restore the newest usable checkpoint into ``kernel``; return where journal and log go on from it.
 
-    Without one: the beginning. Raises FailStop for a checkpoint of other stages.
+    Without one: the beginning. Raises FailStop for a checkpoint this version cannot go on from.
     """
     end = log.end_offset(CHECKPOINTS, shard)
     for offset in range(end - 1, max(end - 1 - CHECKPOINTS_TRIED, -1), -1):
@@ -150,17 +177,48 @@ def restore_newest(log: EventLog, shard: int, kernel: Kernel) -> tuple[JournalSt
         counted = None if checkpoint is None else commit_at(log, shard, checkpoint.journal_offset)
         if checkpoint is None or counted is None or not usable(log, shard, checkpoint, counted):
             continue
-        try:
-            kernel.restore(decompress(checkpoint.state))
-        except KeyError as error:
-            raise FailStop(
-                f"shard {shard}: the log was written by other stages: its state has no {error}; go on with the version "
-                f"that wrote it ({counted.claim.code_version}), or start a new log"
-            ) from error
+        place = restore_checkpoint(log, shard, kernel, checkpoint, counted)
         commit = counted.commit
         state = JournalState(commit.epoch, counted.claim, commit.last_step + 1, commit.chain, counted.offset + 1)
-        return state, place_of(checkpoint)
+        return state, place
     return JournalState(), beginning()
+
+
+def restore_checkpoint(
+    log: EventLog, shard: int, kernel: Kernel, checkpoint: CheckpointTaken, counted: CountedCommit
+) -> Place:
+    """Restore a usable checkpoint into ``kernel`` and return its place.
+
+    A stage the checkpoint knows nothing of begins with its initial state and the settings in force; a topic it knows
+    nothing of begins at its beginning (ADR 14). Raises FailStop for a state this version cannot go on from.
+    """
+    running, recorded_by = kernel.code_version, counted.claim.code_version
+    try:
+        _refuse_topics_gone(checkpoint)
+        joining = kernel.restore(decompress(checkpoint.state))
+    except ValueError as error:
+        raise FailStop(
+            f"shard {shard}: the checkpoint at step {checkpoint.step} cannot be gone on from: {error}; recorded by "
+            f"code {recorded_by}, this is {running or 'another'}: run the version that recorded it, or start a new log"
+        ) from error
+    place = place_of(checkpoint)
+    for name in joining:
+        kernel.introduce(name, _settings_in_force(log, shard, place))
+    return place
+
+
+def _refuse_topics_gone(checkpoint: CheckpointTaken) -> None:
+    gone = sorted(
+        {p.topic for p in checkpoint.inputs} - set(INPUTS) | {p.topic for p in checkpoint.outputs} - set(OUTPUTS)
+    )
+    if gone:
+        raise ValueError(f"topic {gone[0]} is no input or output of this version")
+
+
+def _settings_in_force(log: EventLog, shard: int, place: Place) -> tuple[Envelope, Event]:
+    """Return the last settings taken before a place: every history begins with some."""
+    (value,) = read_inputs(log, shard, replace(place, inputs={SETTINGS: place.inputs[SETTINGS] - 1}), SETTINGS, 1)
+    return decode(value)
 
 
 def commit_at(log: EventLog, shard: int, offset: int) -> CountedCommit | None:
@@ -204,7 +262,7 @@ def usable(log: EventLog, shard: int, checkpoint: CheckpointTaken, counted: Coun
         intact = state_digest(decompress(checkpoint.state)) == checkpoint.state_digest
     except ValueError:
         return False
-    if not intact or not {p.topic for p in checkpoint.outputs} <= set(OUTPUTS):
+    if not intact:
         return False
     return all(_ends_with(log, p.topic, shard, p.offset, p.seq) for p in checkpoint.outputs)
 
@@ -219,9 +277,12 @@ def place_of(checkpoint: CheckpointTaken) -> Place:
     )
 
 
-def replay_commit(log: EventLog, shard: int, kernel: Kernel, place: Place, counted: CountedCommit) -> list[Output]:
+def replay_commit(
+    log: EventLog, shard: int, kernel: Kernel, place: Place, counted: CountedCommit, *, same_code: bool
+) -> list[Output]:
     """Step through the inputs of one counted commit in their recorded order; ``place`` moves along.
 
+    ``same_code``: these stages recorded it, so their state must be the same, too.
     Returns the outputs it caused. Raises FailStop when an input is missing or a digest differs.
     """
     commit = counted.commit
@@ -234,7 +295,7 @@ def replay_commit(log: EventLog, shard: int, kernel: Kernel, place: Place, count
             outputs += kernel.step(run.topic, value)
     _match(counted, shard, "inputs", commit.inputs_digest, inputs_digest.hex())
     _match(counted, shard, "outputs", commit.outputs_digest, digest_outputs(outputs))
-    if commit.state_digest:
+    if commit.state_digest and same_code:
         _match(counted, shard, "state", commit.state_digest, state_digest(kernel.state_json()))
     place.chain, place.next_step = commit.chain, commit.last_step + 1
     return outputs

@@ -60,6 +60,7 @@ class Trader:
         self._next_journal_offset = -1
         self._chain = ""
         self._since_checkpoint = 0
+        self._checkpointed = 0  # steps the newest checkpoint covers
         self._work_s = 0.0
         self._broken = False  # a stage raised in the middle of a step: the state is half done
         self._begin_batch()
@@ -80,11 +81,17 @@ class Trader:
         recovered = recover(self.log, self.shard, self.kernel, self._epoch)
         self._work_s = time.monotonic() - began
         self._since_checkpoint = recovered.to_step - recovered.from_step
+        self._checkpointed = recovered.from_step
         self.kernel.code_version = self.code_version
         self.positions = recovered.positions
         self._chain = recovered.chain
         self._next_journal_offset = self._epoch + 1
         self._begin_batch()
+        if recovered.recorded_by not in ("", self.code_version):
+            logger.warning(
+                "shard %d: code %s goes on at step %d where %s stopped",
+                self.shard, self.code_version, recovered.to_step, recovered.recorded_by,
+            )  # fmt: skip
         if self.kernel.counters.step == 0:
             self._take_first_settings()
         return recovered
@@ -145,17 +152,21 @@ class Trader:
             self._commit()
 
     def finish(self) -> None:
-        """Commit what is left and leave a checkpoint: a clean stop, after which a new code version may start."""
-        self._since_checkpoint = max(self._since_checkpoint, self._checkpoint_inputs)
-        self._commit()
+        """Commit what is left and leave a checkpoint: a clean stop, after which a new code version may start.
+
+        Where everything is committed but not checkpointed, a commit of no steps carries the state's digest.
+        """
+        if self.kernel.counters.step > self._checkpointed:
+            self._since_checkpoint = max(self._since_checkpoint, self._checkpoint_inputs)
+            self._commit(even_of_nothing=True)
 
     # -- commit ---------------------------------------------------------------------------------------------------
 
-    def _commit(self) -> None:
+    def _commit(self, *, even_of_nothing: bool = False) -> None:
         if self._broken:
             raise FailStop(f"shard {self.shard}: step {self.kernel.counters.step} was broken off; nothing is committed")
         last_step = self.kernel.counters.step - 1
-        if last_step < self._first_step:
+        if last_step < self._first_step and not even_of_nothing:
             return
         self._since_checkpoint += self._inputs
         state = self.kernel.state_json() if self._checkpoint_due() else None
@@ -213,6 +224,7 @@ class Trader:
         )
         try:
             self.log.append([self._record(CHECKPOINTS, checkpoint)])
+            self._checkpointed = checkpoint.step + 1
         except LogError as error:  # it is a cache: without it the next recovery takes longer, and that is all
             logger.warning(
                 "shard %d: the checkpoint at step %d was not written: %s", self.shard, checkpoint.step, error

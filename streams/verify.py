@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import Any
 
 from schemas.codec import CodecError, decode
 from schemas.envelope import Envelope, Event
 from schemas.topics import CHECKPOINTS, JOURNAL, OUTPUTS
-from streams.core.kernel import Digest, Kernel, KernelError, Output, decompress, digest_outputs, state_digest
+from streams.core.kernel import Digest, Kernel, KernelError, Output, digest_outputs, state_digest
 from streams.core.stage import Stage
 from streams.journal import READ_LIMIT, CountedCommit, FailStop, JournalState, read_journal
-from streams.log.base import EventLog
+from streams.log.base import EventLog, end_of
 from streams.reader import Accepted, SeqReader
-from streams.recovery import Place, beginning, place_of, read_checkpoint, read_inputs, usable
+from streams.recovery import Place, beginning, read_checkpoint, read_inputs, restore_checkpoint, usable
 
 READ_AHEAD = 500
 """Stored outputs fetched at once per topic."""
@@ -34,9 +35,22 @@ class Difference:
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The steps one version of the code recorded in a row. ``proven``: this one reproduced all of them."""
+
+    code_version: str
+    first_step: int
+    last_step: int
+    proven: bool
+
+
 @dataclass(slots=True)
 class Report:
-    """What a verification saw. ``difference`` None: the run is proven."""
+    """What a verification saw. ``difference`` None: the run is proven.
+
+    ``code_version``: of the code that ran the steps again; ``recorded``: by which they were recorded.
+    """
 
     steps: int = 0
     commits: int = 0
@@ -44,6 +58,8 @@ class Report:
     outputs: dict[str, int] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
     difference: Difference | None = None
+    code_version: str = ""
+    recorded: tuple[Recorded, ...] = ()
 
     def digest(self) -> str:
         """Return one digest over all topics: equal for every run with the same outputs."""
@@ -67,6 +83,9 @@ class Segment:
     last_step: int
 
 
+_Job = tuple[Callable[[], EventLog], Callable[[], Sequence[Stage[Any]]], int, Segment, str]
+
+
 def verify(
     log: EventLog,
     shard: int,
@@ -76,24 +95,28 @@ def verify(
     stages_again: Callable[[], Sequence[Stage[Any]]] | None = None,
     workers: int = 1,
     progress: Callable[[int], None] | None = None,
+    code_version: str = "",
 ) -> Report:
     """Verify one shard. ``progress`` is called with the steps proven so far.
 
+    ``code_version``: of these stages; steps that another version recorded are compared all the same, and the report
+    says so.
     With ``open_again`` and ``stages_again`` (picklable functions) segments run in ``workers`` processes.
     """
-    ends = {topic: log.end_offset(topic, shard) for topic in OUTPUTS}  # before the journal: its commits come first
+    ends = {topic: end_of(log, topic, shard) for topic in OUTPUTS}  # before the journal: its commits come first
     try:
         commits = list(read_journal(log, shard, JournalState(), log.end_offset(JOURNAL, shard)))
     except (FailStop, CodecError) as error:
         return Report(difference=Difference(0, "journal", str(error)))
     segments = cut(log, shard, commits)
     if workers > 1 and open_again and stages_again and len(segments) > 1:
-        jobs = [(open_again, stages_again, shard, segment) for segment in segments]
+        jobs = [(open_again, stages_again, shard, segment, code_version) for segment in segments]
         with ProcessPoolExecutor(workers) as pool:
             reports = _gather(pool.map(_verify_elsewhere, jobs), progress)
     else:
-        reports = _gather((verify_segment(log, shard, stages, s, commits) for s in segments), progress)
-    return _account_for(_merge(reports), log, shard, ends, commits)
+        reports = _gather((verify_segment(log, shard, stages, s, commits, code_version) for s in segments), progress)
+    report = _account_for(_merge(reports), log, shard, ends, commits)
+    return _by_version(report, code_version, commits, list(zip(segments, reports, strict=True)))
 
 
 def _gather(reports: Iterator[Report] | Any, progress: Callable[[int], None] | None) -> list[Report]:
@@ -105,23 +128,23 @@ def _gather(reports: Iterator[Report] | Any, progress: Callable[[int], None] | N
     return gathered
 
 
-def _verify_elsewhere(job: tuple[Callable[[], EventLog], Callable[[], Sequence[Stage[Any]]], int, Segment]) -> Report:
-    open_again, stages_again, shard, segment = job
+def _verify_elsewhere(job: _Job) -> Report:
+    open_again, stages_again, shard, segment, code_version = job
     log = open_again()
     try:
         commits = list(read_journal(log, shard, JournalState(), log.end_offset(JOURNAL, shard)))
-        return verify_segment(log, shard, stages_again(), segment, commits)
+        return verify_segment(log, shard, stages_again(), segment, commits, code_version)
     finally:
         log.close()
 
 
 def cut(log: EventLog, shard: int, commits: Sequence[CountedCommit]) -> list[Segment]:
     """Cut the counted commits into segments at the checkpoints that can be used."""
-    by_step = {counted.commit.last_step: counted for counted in commits if counted.commit.state_digest}
+    by_offset = {counted.offset: counted for counted in commits if counted.commit.state_digest}
     cuts: list[tuple[int | None, int]] = [(None, 0)]
     for offset in range(log.end_offset(CHECKPOINTS, shard)):
         checkpoint = read_checkpoint(log, shard, offset)
-        counted = None if checkpoint is None else by_step.get(checkpoint.step)
+        counted = None if checkpoint is None else by_offset.get(checkpoint.journal_offset)
         if checkpoint is None or counted is None or checkpoint.step + 1 <= cuts[-1][1]:
             continue
         if usable(log, shard, checkpoint, counted):
@@ -132,26 +155,38 @@ def cut(log: EventLog, shard: int, commits: Sequence[CountedCommit]) -> list[Seg
 
 
 def verify_segment(
-    log: EventLog, shard: int, stages: Sequence[Stage[Any]], segment: Segment, commits: Sequence[CountedCommit]
+    log: EventLog,
+    shard: int,
+    stages: Sequence[Stage[Any]],
+    segment: Segment,
+    commits: Sequence[CountedCommit],
+    code_version: str = "",
 ) -> Report:
     """Re-run one segment and compare it with what is stored."""
-    kernel = Kernel(stages, code_version="")
-    place = beginning()
+    kernel, place = Kernel(stages, code_version=code_version), beginning()
     if segment.checkpoint_offset is not None:
-        checkpoint = read_checkpoint(log, shard, segment.checkpoint_offset)
-        if checkpoint is None:
-            raise FailStop(f"checkpoint at offset {segment.checkpoint_offset} vanished while it was being verified")
-        kernel.restore(decompress(checkpoint.state))
-        place = place_of(checkpoint)
+        try:
+            place = _restored(log, shard, kernel, segment.checkpoint_offset, commits)
+        except FailStop as error:
+            return Report(difference=Difference(segment.first_step, "checkpoint", str(error)))
     stored = _Stored(log, shard, place)
     report = Report()
     for counted in commits:
-        if not segment.first_step <= counted.commit.first_step <= segment.last_step:
+        if not segment.first_step <= counted.commit.last_step <= segment.last_step:
             continue
-        report.difference = _verify_commit(log, shard, kernel, place, counted, stored, report)
+        same_code = code_version in ("", counted.claim.code_version)
+        report.difference = _verify_commit(log, shard, kernel, place, counted, stored, report, same_code=same_code)
         if report.difference:
             return report
     return report
+
+
+def _restored(log: EventLog, shard: int, kernel: Kernel, offset: int, commits: Sequence[CountedCommit]) -> Place:
+    checkpoint = read_checkpoint(log, shard, offset)
+    counted = next((c for c in commits if checkpoint and c.offset == checkpoint.journal_offset), None)
+    if checkpoint is None or counted is None:
+        raise FailStop(f"checkpoint at offset {offset} vanished while it was being verified")
+    return restore_checkpoint(log, shard, kernel, checkpoint, counted)
 
 
 def _verify_commit(
@@ -162,6 +197,8 @@ def _verify_commit(
     counted: CountedCommit,
     stored: _Stored,
     report: Report,
+    *,
+    same_code: bool,
 ) -> Difference | None:
     commit = counted.commit
     kernel.code_version = counted.claim.code_version
@@ -181,7 +218,7 @@ def _verify_commit(
     report.commits += 1
     for output in outputs:
         report.outputs[output.topic] = report.outputs.get(output.topic, 0) + 1
-    return _compare_digests(kernel, counted, inputs_digest.hex(), digest_outputs(outputs))
+    return _compare_digests(kernel, counted, inputs_digest.hex(), digest_outputs(outputs), same_code=same_code)
 
 
 def _with_inputs(found: Difference, inputs_changed: bool, counted: CountedCommit) -> Difference:
@@ -192,11 +229,13 @@ def _with_inputs(found: Difference, inputs_changed: bool, counted: CountedCommit
     return Difference(found.step, found.what, found.detail + note)
 
 
-def _compare_digests(kernel: Kernel, counted: CountedCommit, inputs: str, outputs: str) -> Difference | None:
+def _compare_digests(
+    kernel: Kernel, counted: CountedCommit, inputs: str, outputs: str, *, same_code: bool
+) -> Difference | None:
     commit = counted.commit
     steps = f"steps {commit.first_step}..{commit.last_step} (journal offset {counted.offset})"
     pairs = [("inputs", commit.inputs_digest, inputs), ("outputs", commit.outputs_digest, outputs)]
-    if commit.state_digest:
+    if commit.state_digest and same_code:  # what a version remembers is its own affair, what it decides is not
         pairs.append(("state", commit.state_digest, state_digest(kernel.state_json())))
     for what, journal, replayed in pairs:
         if journal != replayed:
@@ -269,7 +308,7 @@ def topic_digest(log: EventLog, shard: int, topic: str, *, end: int | None = Non
     """
     reader = SeqReader(log, topic, shard)
     digest, count = Digest(), 0
-    last = log.end_offset(topic, shard) if end is None else end
+    last = end_of(log, topic, shard) if end is None else end
     while reader.offset < last:
         for accepted in reader.poll(min(READ_LIMIT, last - reader.offset)):
             digest.add(accepted.record.key, accepted.record.value)
@@ -288,6 +327,26 @@ def _merge(reports: Sequence[Report]) -> Report:
     differences = [report.difference for report in reports if report.difference]
     merged.difference = min(differences, key=lambda difference: difference.step, default=None)
     return merged
+
+
+def _by_version(
+    report: Report, running: str, commits: Sequence[CountedCommit], segments: Sequence[tuple[Segment, Report]]
+) -> Report:
+    """Say which version recorded which steps, and of a difference whether it was another one than this."""
+    report.code_version = running
+    # A segment ends at its first difference: what comes after it there was not looked at.
+    unproven = [(part.difference.step, segment.last_step) for segment, part in segments if part.difference]
+    for version, group in groupby(commits, key=lambda counted: counted.claim.code_version):
+        own = list(group)
+        first, last = own[0].commit.first_step, own[-1].commit.last_step
+        proven = not any(begin <= last and end >= first for begin, end in unproven)
+        report.recorded = (*report.recorded, Recorded(version, first, last, proven))
+    found = report.difference
+    by = next((r for r in report.recorded if found and r.first_step <= found.step <= r.last_step), None)
+    if found and by and running and by.code_version != running:
+        note = f"\nsteps {by.first_step}..{by.last_step} were recorded by code {by.code_version}, this is {running}"
+        report.difference = replace(found, detail=found.detail + note)
+    return report
 
 
 def _account_for(

@@ -26,6 +26,9 @@ from streams.trader import Trader
 from streams.verify import verify
 from tests.toy import STAGES, fill
 
+FINISH = "finish"
+"""In place of a topic: the worker commits what is left and checkpoints."""
+
 
 class Fault(Enum):
     """What happens at one write of the trader under test."""
@@ -142,6 +145,9 @@ def run_once(log: BrokerLog, make: TraderFactory, worker: str, batches: Sequence
         trader = make(log, worker)
         trader.start()
         for topic, size in batches:
+            if topic == FINISH:
+                trader.finish()
+                continue
             records = log.read(topic, 0, trader.position(topic), limit=size)
             if records:
                 trader.process(topic, records)

@@ -36,7 +36,7 @@ def verify_run(
     service = load(context, log=log).service
     from services.progress import progress_bars
     from streams.log import open_log as open_by_url
-    from streams.pipeline import stages
+    from streams.pipeline import CODE_VERSION, stages
     from streams.verify import verify
 
     number = service.shard if shard is None else shard
@@ -49,6 +49,7 @@ def verify_run(
             stages_again=stages,
             workers=workers,
             progress=partial(show, "verify"),
+            code_version=CODE_VERSION,
         )
     emit(_content(report), as_json=as_json, human=lambda: _words(report))
     if not report.proven:
@@ -63,11 +64,23 @@ def _words(report: Report) -> str:
     rows = [["topic", "records", "digest"]]
     rows += [[topic, str(count), "input"] for topic, count in report.inputs.items()]
     rows += [[topic, str(count), report.digests.get(topic, "-")] for topic, count in report.outputs.items()]
-    counted = f"{report.steps} steps in {report.commits} commits run again\n{table(rows)}"
+    counted = "\n".join(
+        [f"{report.steps} steps in {report.commits} commits run again", table(rows), *_versions(report)]
+    )
     if report.difference is None:
         return f"{counted}\nPROVEN: every output is what the inputs give"
     difference = report.difference
     return f"{counted}\nDIFFERENT at step {difference.step}, {difference.what}:\n{difference.detail}"
+
+
+def _versions(report: Report) -> list[str]:
+    """Return a line for each stretch of the run that another version of the code recorded."""
+    return [
+        f"steps {part.first_step}..{part.last_step} were recorded by {part.code_version}, this is "
+        f"{report.code_version}: {'the same decisions' if part.proven else 'NOT the same decisions'}"
+        for part in report.recorded
+        if part.code_version != report.code_version
+    ]
 
 
 def rebuild_tables(

@@ -51,7 +51,7 @@ def run(
     from services.signals import stop_alarm
     from services.stores import open_database
     from streams.log import create_log
-    from streams.pipeline import stages
+    from streams.pipeline import CODE_VERSION, stages
     from streams.verify import verify
 
     service = settings.service
@@ -71,7 +71,7 @@ def run(
             done = await_caught_up(opened, reader, services, shard=service.shard, stopped=stopped)
             while done and api and not stopped.wait(1.0):
                 services.check()
-        proof = verify(opened, service.shard, stages()) if prove else None
+        proof = verify(opened, service.shard, stages(), code_version=CODE_VERSION) if prove else None
         look = f"{program()} log cat ticks --type LineQuarantined --log {service.log}"
         folded = fold_run(opened, service.shard)
         summary = render(folded, language="zh" if lang == "zh" else "en", proof=proof, look=look)

@@ -203,19 +203,55 @@ class Kernel:
         names = [KERNEL, *(stage.name for stage in self.stages)]
         return b"{" + b",".join(b'"%s":%s' % (n.encode(), p) for n, p in zip(names, parts, strict=True)) + b"}"
 
-    def restore(self, state_json: bytes) -> None:
-        """Put back a state that ``state_json`` wrote.
+    def restore(self, state_json: bytes) -> tuple[str, ...]:
+        """Put back a state that ``state_json`` wrote; return the stages it knows nothing of: they are as they begin.
 
-        Raises ValueError if it does not fit these stages, KeyError if it lacks one of them; then nothing has changed.
+        Raises ValueError for what these stages could not go on from: a stage that is not here any more, a state that
+        does not fit or would lose a field. Then nothing has changed.
         """
         loaded = json.loads(state_json)
-        counters = _COUNTERS.validate_json(json.dumps(loaded[KERNEL]))
-        states = [
-            adapter.validate_json(json.dumps(loaded[stage.name]))
-            for adapter, stage in zip(self._adapters, self.stages, strict=True)
-        ]
+        names = [stage.name for stage in self.stages]
+        unknown = sorted(loaded.keys() - {KERNEL, *names})
+        if unknown:
+            raise ValueError(f"it has a stage {unknown[0]} that is not here")
+        counters = _load(_COUNTERS, KERNEL, loaded[KERNEL])
+        pairs = zip(self._adapters, self.stages, strict=True)
+        states = [_load(a, s.name, loaded[s.name]) if s.name in loaded else s.initial() for a, s in pairs]
         counters.seqs = dict.fromkeys(OUTPUTS, 0) | counters.seqs
         self.counters, self.states = counters, states
+        return tuple(name for name in names if name not in loaded)
+
+    def introduce(self, stage_name: str, settings: tuple[Envelope, Event]) -> None:
+        """Let a stage that joins a running shard see the settings in force; it decides nothing on them."""
+        message = Message(*settings, Micros(self.counters.clock))
+        for index, stage in enumerate(self.stages):
+            if stage.name == stage_name and type(message.event) in stage.takes:
+                self.states[index] = stage.evolve(self.states[index], message)
+
+
+def _load(adapter: TypeAdapter[Any], name: str, written: Any) -> Any:
+    """Return a state from its JSON. Raises ValueError, naming the stage, where it does not fit or a field would go."""
+    try:
+        state = adapter.validate_json(json.dumps(written))
+    except ValueError as error:
+        raise ValueError(f"the state of {name} does not fit: {' '.join(str(error).split())[:300]}") from error
+    lost = _lost(written, json.loads(adapter.dump_json(state)), name)
+    if lost:
+        raise ValueError(f"the state of {name} has {lost}, which this version would forget")
+    return state
+
+
+def _lost(old: Any, new: Any, path: str) -> str | None:
+    """Return the path of the first field that is in ``old`` and not in ``new``."""
+    if old == new:
+        return None
+    if isinstance(old, dict) and isinstance(new, dict):
+        missing = next((f"{path}.{name}" for name in old if name not in new), None)
+        return missing or next((lost for name in old if (lost := _lost(old[name], new[name], f"{path}.{name}"))), None)
+    if isinstance(old, list) and isinstance(new, list):
+        pairs = zip(old, new, strict=False)
+        return next((lost for n, (was, now) in enumerate(pairs) if (lost := _lost(was, now, f"{path}[{n}]"))), None)
+    return None
 
 
 def _reason(data: bytes) -> str:

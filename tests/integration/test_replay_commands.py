@@ -21,6 +21,8 @@ from services.feeds.synthetic import synthetic_feed
 from services.importer import import_feed
 from streams.batch import run_batch
 from streams.log.sqlite import SqliteLog
+from streams.pipeline import CODE_VERSION, stages
+from streams.trader import Trader
 
 pytestmark = pytest.mark.slow
 
@@ -80,6 +82,23 @@ def test_verify_proves_an_untouched_log(run: Run, traded: Path) -> None:
     assert report["outputs"].keys() == report["digests"].keys()
     code, out = run("replay", "verify", "--log", f"sqlite:///{traded}", "--workers", "1")
     assert (code, out.strip().splitlines()[-1]) == (0, "PROVEN: every output is what the inputs give")
+
+
+def test_verify_says_who_recorded_what_and_compares_all_the_same(run: Run, tmp_path: Path) -> None:
+    """Another version recorded the first ticks, and this one, with equal decisions, the rest."""
+    log = SqliteLog(tmp_path / "log.db")
+    tape = list(islice(synthetic_feed(), 400))
+    for ticks, version in ((tape[:300], "0.0.9+cafe"), (tape, CODE_VERSION)):
+        import_feed(log, ticks, TradingSettings())
+        trader = Trader(log, 0, stages(), worker="w", code_version=version)
+        trader.start()
+        run_batch(log, trader)
+    log.close()
+    code, out = run("replay", "verify", "--log", f"sqlite:///{tmp_path}/log.db")
+    assert code == 0
+    assert f"steps 0..300 were recorded by 0.0.9+cafe, this is {CODE_VERSION}: the same decisions\n" in out
+    assert out.count("recorded by") == 1
+    assert out.strip().endswith("PROVEN: every output is what the inputs give")
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from streams.journal import Fenced
 from streams.trader import Trader
 from tests.toy import STAGES
-from tests.write_path import BrokerLog, Fault, plain_trader, run_once, scenario, violations
+from tests.write_path import FINISH, BrokerLog, Fault, plain_trader, run_once, scenario, violations
 
-batch = st.tuples(st.sampled_from(["ticks", "ticks", "ticks", "commands"]), st.integers(1, 9))
+batch = st.tuples(st.sampled_from(["ticks", "ticks", "ticks", "commands", FINISH]), st.integers(1, 9))
 plan = st.lists(st.sampled_from([Fault.NONE, Fault.NONE, Fault.NONE, *Fault]), max_size=14)
 life = st.tuples(plan, st.lists(batch, max_size=8))
 

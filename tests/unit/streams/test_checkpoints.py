@@ -16,9 +16,10 @@ from streams.log.base import LogError, NewRecord
 from streams.log.memory import MemoryLog
 from streams.recovery import commit_at, read_checkpoint
 from streams.trader import Trader
-from tests.toy import LABEL, STAGES, SUM, SumState, fill
+from streams.verify import verify
+from tests.toy import LABEL, STAGES, SUM, SumState, fill, mark
 from tests.unit.streams.test_recovery import finished_log
-from tests.write_path import BrokerLog, plain_trader, violations
+from tests.write_path import FINISH, BrokerLog, Fault, Faults, plain_trader, run_to_end, scenario, violations
 
 
 class NoRoom(BrokerLog):
@@ -60,11 +61,56 @@ def test_a_late_repeat_at_the_end_of_a_silent_topic_does_not_end_checkpoints() -
     assert plain_trader(log, "again").start().from_step > 100
 
 
-def test_a_new_stage_after_a_clean_stop_can_start_or_says_why_not() -> None:
-    log = finished_log()
-    new: Stage[SumState] = Stage("new", SUM.takes, SumState, SumState, lambda *_: (), lambda state, _: state)
-    with suppress(TraderStopped):
-        Trader(log, 0, (SUM, LABEL, new), worker="w", code_version="2").start()
+def test_a_clean_stop_leaves_a_checkpoint_where_everything_was_committed_before() -> None:
+    log = BrokerLog()
+    fill(log, [1, 2, 4, 5])
+    trader = Trader(log, 0, STAGES, worker="w", code_version="1")
+    trader.start()
+    trader.process("ticks", log.read("ticks", 0, 0, limit=4))
+    commits, checkpoints = log.end_offset(JOURNAL, 0), log.end_offset(CHECKPOINTS, 0)
+    trader.finish()
+    trader.finish()  # a second one has nothing to add
+    assert (log.end_offset(JOURNAL, 0) - commits, log.end_offset(CHECKPOINTS, 0) - checkpoints) == (1, 1)
+    again = plain_trader(log, "again")
+    recovered = again.start()
+    assert (recovered.from_step, recovered.to_step) == (5, 5)
+    again.finish()
+    assert log.end_offset(CHECKPOINTS, 0) == checkpoints + 1
+    log.append([mark(4, 7)])
+    run_to_end(log, plain_trader)
+    assert violations(log) == []
+
+
+def test_a_commit_of_no_steps_written_twice_counts_once() -> None:
+    """Repeated by the broker as its last record; then work goes on behind it."""
+    log = scenario(
+        plain_trader,
+        ticks=[1, 2, 4, 5],
+        lives=[([Fault.NONE] * 7, [("ticks", 2), (FINISH, 0)])],
+        takeover=[],
+    )
+    trader = plain_trader(log, "w")
+    trader.start()
+    log.append([mark(4, 7)])
+    trader.process("ticks", log.read("ticks", 0, 4, limit=1))
+    log.faults = Faults([Fault.TWICE])
+    with suppress(TraderStopped):  # the copy takes the offset of what it would write next
+        trader.finish()
+    run_to_end(log, plain_trader)
+    assert violations(log) == []
+
+
+def test_verify_proves_the_state_a_clean_stop_left() -> None:
+    log = BrokerLog()
+    fill(log, [1, 2, 4, 5])
+    trader = Trader(log, 0, STAGES, worker="w", code_version="1")
+    trader.start()
+    trader.process("ticks", log.read("ticks", 0, 0, limit=4))
+    trader.kernel.states[0].total += 1  # what a bug would do: outputs until now are right, the state is not
+    trader.finish()
+    difference = verify(log, 0, STAGES).difference
+    assert difference is not None
+    assert "the state digest is" in difference.detail
 
 
 def test_a_trader_whose_stage_raised_commits_no_half_done_step() -> None:

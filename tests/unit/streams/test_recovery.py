@@ -42,8 +42,15 @@ def append_checkpoint(log: MemoryLog, changed: CheckpointTaken) -> None:
 def test_recovery_starts_at_the_newest_checkpoint() -> None:
     log = finished_log()
     recovered = plain_trader(log, "again").start()
-    assert recovered.to_step == 64
-    assert 64 - 7 <= recovered.from_step < 64
+    assert (recovered.from_step, recovered.to_step) == (64, 64)
+
+
+def test_recovery_replays_what_was_committed_after_the_newest_checkpoint() -> None:
+    log = finished_log()
+    MemoryLog.append(log, log_tail(log))
+    run_once(log, plain_trader, "killed", [("ticks", 3)])
+    recovered = plain_trader(log, "again").start()
+    assert (recovered.from_step, recovered.to_step) == (64, 67)
 
 
 def test_recovery_without_checkpoints_gives_the_same_state() -> None:
@@ -83,8 +90,9 @@ def test_a_checkpoint_with_a_wrong_state_under_a_right_chain_is_refused() -> Non
 def test_the_checker_flags_a_trader_that_trusts_the_newest_checkpoint_blindly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recovery, "usable", lambda *_: True)
     log = finished_log()
-    append_checkpoint(log, tampered(newest_checkpoint(log)[1]))
     MemoryLog.append(log, log_tail(log))
+    run_once(log, plain_trader, "killed", [("ticks", 3)])
+    append_checkpoint(log, tampered(newest_checkpoint(log)[1]))
     with pytest.raises(FailStop, match="digest"):
         run_to_end(log, plain_trader)
 
