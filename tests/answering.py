@@ -84,7 +84,7 @@ def _denied(command: control.ExecutePlan, command_id: str) -> risk.PlanDenied:
     )
 
 
-def _handled(command_id: str, code: str = "", detail: str = "") -> control.CommandHandled:
+def _handled(command_id: str, code: control.RefusalCode | None = None, detail: str = "") -> control.CommandHandled:
     outcome = control.CommandOutcome.REFUSED if code else control.CommandOutcome.DONE
     return control.CommandHandled(command_id, SETTINGS.account_id, outcome, code, detail)
 
@@ -100,9 +100,9 @@ def _answers(incoming: Message) -> Sequence[Event]:
         case control.ExecutePlan():
             return [_denied(command, command_id)]
         case control.ClosePosition(instrument_id=name) if name != SILENT:
-            return [_handled(command_id, "NO_POSITION", f"{name} is flat")]
+            return [_handled(command_id, control.RefusalCode.NO_POSITION, f"{name} is flat")]
         case control.ResumeTrading(reason=None):
-            return [_handled(command_id, "LATCHED_CAUSES", "DRAWDOWN remains: resume with a reason")]
+            return [_handled(command_id, control.RefusalCode.LATCHED_CAUSES, "DRAWDOWN remains: resume with a reason")]
         case control.PauseTrading(state=state):
             changed = risk.TradingStateChanged("paper", state, TradingState.ACTIVE, (), "paused", command_id)
             return [_handled(command_id), changed]

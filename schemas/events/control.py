@@ -113,15 +113,38 @@ class CommandOutcome(StrEnum):
     REFUSED = "REFUSED"
 
 
+class RefusalCode(StrEnum):
+    """Why a command was refused.
+
+    UNKNOWN_ACCOUNT: not the shard's account. UNKNOWN_INSTRUMENT: never defined on this log. UNKNOWN_LIMIT: no limit
+    has that name. INVALID_VALUE, INVALID_STATE: not a value, not a state a pause takes. HARD_BOUND: past what no
+    setting may pass. LATCHED_CAUSES: only a resume with a reason releases them. NO_POSITION: nothing to close.
+    NOT_RECONCILED: the books are not open yet. AMOUNT_ZERO, CASH_INSUFFICIENT: nothing, or too much, to transfer.
+    """
+
+    UNKNOWN_ACCOUNT = "UNKNOWN_ACCOUNT"
+    UNKNOWN_INSTRUMENT = "UNKNOWN_INSTRUMENT"
+    UNKNOWN_LIMIT = "UNKNOWN_LIMIT"
+    INVALID_VALUE = "INVALID_VALUE"
+    INVALID_STATE = "INVALID_STATE"
+    HARD_BOUND = "HARD_BOUND"
+    LATCHED_CAUSES = "LATCHED_CAUSES"
+    NO_POSITION = "NO_POSITION"
+    NOT_RECONCILED = "NOT_RECONCILED"
+    AMOUNT_ZERO = "AMOUNT_ZERO"
+    CASH_INSUFFICIENT = "CASH_INSUFFICIENT"
+
+
 @dataclass(frozen=True, slots=True)
 class CommandHandled(Event):
     """The trader's answer to a command: exactly one for each command, beside the events it caused.
 
-    ``code``: a closed code when refused (LATCHED_CAUSES, UNKNOWN_INSTRUMENT, NO_POSITION, HARD_BOUND, ...), else empty.
+    A plan that was asked for answers by itself (PlanProposed, PlanDeclined, a verdict), unless the account is unknown.
+    ``code``: why it was refused; None when done.
     """
 
     command_id: str
     account_id: str
     outcome: CommandOutcome
-    code: str
+    code: RefusalCode | None
     detail: str

@@ -50,7 +50,7 @@ def in_words(answer: Answer) -> str:
         return f"{head}\n{event.reason}: {event.detail}"
     if isinstance(event, PlanApproved | PlanDenied):
         return f"{head}\n{_verdict(event)}"
-    detail = f"{getattr(event, 'code', '')} {getattr(event, 'detail', '')}".strip()
+    detail = f"{answer.refused or ''} {getattr(event, 'detail', '')}".strip()
     return f"{head}\n{detail}" if detail else head
 
 

@@ -51,11 +51,10 @@ class Answer:
     related: tuple[tuple[Envelope, Event], ...] = ()
 
     @property
-    def refused(self) -> str | None:
+    def refused(self) -> control.RefusalCode | None:
         """Return the code of a refusal, or None."""
         event = self.outcome[1] if self.outcome else None
-        refused = isinstance(event, control.CommandHandled) and event.outcome is control.CommandOutcome.REFUSED
-        return event.code if refused and isinstance(event, control.CommandHandled) else None
+        return event.code if isinstance(event, control.CommandHandled) else None
 
 
 class CommandDesk:

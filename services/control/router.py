@@ -21,6 +21,7 @@ from schemas.events.control import (
     OverrideLimit,
     PauseTrading,
     Planner,
+    RefusalCode,
     ResumeTrading,
     TransferCash,
 )
@@ -33,7 +34,13 @@ from services.control.symbols import INSTRUMENT, SymbolError, instrument_of
 from services.errors import ApiError, FieldError, invalid
 
 Body = Annotated[bytes, Depends(read_body)]
-_STATUS_OF_CODE = {"UNKNOWN_INSTRUMENT": 404, "HARD_BOUND": 422, "UNKNOWN_LIMIT": 422, "INVALID_VALUE": 422}
+_STATUS_OF_CODE = {
+    RefusalCode.UNKNOWN_ACCOUNT: 404,
+    RefusalCode.UNKNOWN_INSTRUMENT: 404,
+    RefusalCode.UNKNOWN_LIMIT: 422,
+    RefusalCode.INVALID_VALUE: 422,
+    RefusalCode.HARD_BOUND: 422,
+}
 """HTTP status of a refusal; every other (LATCHED_CAUSES, NO_POSITION, ...) is a conflict with the state: 409."""
 
 

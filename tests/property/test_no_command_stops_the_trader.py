@@ -36,6 +36,7 @@ WARM = 9_000
 EXAMPLE: dict[str, Any] = json.loads((Path(__file__).parents[2] / "examples" / "plan_trend.json").read_text())
 
 _text = st.text(st.characters(codec="utf-8"), max_size=30)
+_account = st.sampled_from(["paper", "paper", "paper", "someone"]) | _text
 _instrument = st.sampled_from(["BTC-USDT-SWAP", "ETH-USDT-SWAP", "BTC-USDT", "X"])
 _extreme = st.sampled_from(["0.000000000001", "0.00000001", "1", "80000", "999999999999", "999999999999.999999999999"])
 _price = _extreme | st.sampled_from(["-99.999999", "-1.3", "-0.1", "0", "1.1", "99.999999"]).map(
@@ -84,14 +85,16 @@ _commands: st.SearchStrategy[Event] = st.one_of(
     _plans,
     _plans,
     st.just(control.ResumeTrading("paper", "go on")),
-    st.builds(control.GeneratePlan, _text, _instrument | _text, st.sampled_from(control.Planner)),
-    st.builds(control.ExecutePlan, _text, _text),
-    st.builds(control.ClosePosition, _text, _instrument | _text),
-    st.builds(control.PauseTrading, _text, st.sampled_from(TradingState), _text),
-    st.builds(control.KillSwitch, _text, st.booleans(), _text),
-    st.builds(control.OverrideLimit, _text, _setting, _value, _text),
-    st.builds(control.TransferCash, _text, st.sampled_from(["1e25", "-5", "0", "0.00000001"]).map(Decimal).map(Money)),
-    st.builds(control.TimerFired, _text),
+    st.builds(control.GeneratePlan, _account, _instrument | _text, st.sampled_from(control.Planner)),
+    st.builds(control.ExecutePlan, _account, _text),
+    st.builds(control.ClosePosition, _account, _instrument | _text),
+    st.builds(control.PauseTrading, _account, st.sampled_from(TradingState), _text),
+    st.builds(control.KillSwitch, _account, st.booleans(), _text),
+    st.builds(control.OverrideLimit, _account, _setting, _value, _text),
+    st.builds(
+        control.TransferCash, _account, st.sampled_from(["1e25", "-5", "0", "0.00000001"]).map(Decimal).map(Money)
+    ),
+    st.builds(control.TimerFired, _account),
 )
 
 

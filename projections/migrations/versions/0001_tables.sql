@@ -162,7 +162,7 @@ CREATE TABLE command_results (
   command_id TEXT NOT NULL,
   account_id TEXT NOT NULL,
   outcome TEXT NOT NULL,
-  code TEXT NOT NULL,
+  code TEXT,
   detail TEXT NOT NULL,
   CONSTRAINT command_results_pkey PRIMARY KEY (ts_event, log_partition, log_offset)
 );

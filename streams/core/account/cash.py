@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from schemas.envelope import Event
 from schemas.events.account import CashFlowed, FlowKind, FundingPaid
-from schemas.events.control import CommandHandled, CommandOutcome, TransferCash
+from schemas.events.control import CommandHandled, CommandOutcome, RefusalCode, TransferCash
 from schemas.events.orders import AccountSnapshot, VenueFunding
 from streams.core.account.fills import position_changed
 from streams.core.account.ledger import pay_funding
@@ -28,16 +28,18 @@ def transfer(state: AccountState, event: TransferCash) -> AccountState:
     return replace(state, cash=state.cash + event.amount, flows=state.flows + event.amount)
 
 
-def refusal(state: AccountState, event: TransferCash) -> str:
-    """Return the code a transfer is refused with, or an empty text."""
+def refusal(state: AccountState, event: TransferCash) -> RefusalCode | None:
+    """Return the code a transfer is refused with, or None."""
+    if event.account_id != state.account_id:
+        return RefusalCode.UNKNOWN_ACCOUNT
     if not state.ready:
-        return "NOT_RECONCILED"
+        return RefusalCode.NOT_RECONCILED
     if event.amount == 0:
-        return "AMOUNT_ZERO"
+        return RefusalCode.AMOUNT_ZERO
     margin = sum((desk.position.margin for desk in state.desks.values() if desk.position is not None), ZERO)
     if event.amount < 0 and state.cash - margin + event.amount <= 0:
-        return "CASH_INSUFFICIENT"
-    return ""
+        return RefusalCode.CASH_INSUFFICIENT
+    return None
 
 
 def transfer_events(state: AccountState, event: TransferCash, command_id: str) -> tuple[Event, ...]:
@@ -45,6 +47,8 @@ def transfer_events(state: AccountState, event: TransferCash, command_id: str) -
     code = refusal(state, event)
     outcome = CommandOutcome.REFUSED if code else CommandOutcome.DONE
     detail = f"amount={event.amount}, cash={state.cash}"
+    if code is RefusalCode.UNKNOWN_ACCOUNT:
+        detail = f"{event.account_id}: this shard's account is {state.account_id or 'none before the first settings'}"
     handled = CommandHandled(command_id, event.account_id, outcome, code, detail)
     if code:
         return (handled,)

@@ -17,7 +17,15 @@ from typing import Any
 from schemas.envelope import Event, Message
 from schemas.events.account import PositionChanged
 from schemas.events.common import PlanOrigin, PriceSource
-from schemas.events.control import ExecutePlan, GeneratePlan, Planner, SettingsChanged
+from schemas.events.control import (
+    CommandHandled,
+    CommandOutcome,
+    ExecutePlan,
+    GeneratePlan,
+    Planner,
+    RefusalCode,
+    SettingsChanged,
+)
 from schemas.events.data import BarClosed, QualityChanged
 from schemas.events.intelligence import FeaturesComputed, RegimeClassified, SignalScored
 from schemas.events.market import FeedStatus, InstrumentDefined, MarkPrice, Quote, Trade
@@ -38,8 +46,20 @@ _DETAIL_MAX = 500
 
 def decide(state: PlannerState, message: Message) -> Sequence[Event]:
     """Return the plan or the decline this message completes; nothing on ticks."""
-    handler = _HANDLERS.get(type(message.event))
-    return () if handler is None or state.settings is None else handler(state, state.settings, message)
+    handler, settings = _HANDLERS.get(type(message.event)), state.settings
+    if handler is None:
+        return ()
+    if isinstance(message.event, GeneratePlan | ExecutePlan):
+        known = None if settings is None else settings.account_id
+        if message.event.account_id != known:
+            return (_refused(message.event, message.envelope.event_id, known),)
+    return () if settings is None else handler(state, settings, message)
+
+
+def _refused(command: GeneratePlan | ExecutePlan, command_id: str, known: str | None) -> CommandHandled:
+    detail = f"{command.account_id}: this shard's account is {known or 'none before the first settings'}"
+    code = RefusalCode.UNKNOWN_ACCOUNT
+    return CommandHandled(command_id, command.account_id, CommandOutcome.REFUSED, code, detail)
 
 
 def _on_features(state: PlannerState, settings: TradingSettings, message: Message) -> Sequence[Event]:

@@ -17,6 +17,7 @@ from schemas.events.control import KillSwitch, PauseTrading, ResumeTrading, Sett
 from schemas.events.orders import AccountSnapshot
 from schemas.events.plan import PlanProposed
 from schemas.events.risk import StateCause, StateCauseKind, TradingStateChanged
+from schemas.settings import TradingSettings
 from schemas.values import SECOND, Micros
 from streams.core.risk.reconcile import differences
 from streams.core.risk.state import NEVER, Account, RiskState
@@ -28,6 +29,7 @@ HOUR = 3_600 * SECOND
 ACCOUNT = "account"
 ZERO = Decimal(0)
 _RANK = {TradingState.ACTIVE: 0, TradingState.REDUCING: 1, TradingState.HALTED: 2}
+_OPERATORS = (PauseTrading, ResumeTrading, KillSwitch)
 _REDUCING, _HALTED = TradingState.REDUCING, TradingState.HALTED
 
 
@@ -63,8 +65,13 @@ def causes_after(state: RiskState, message: Message) -> Causes:
     causes = state.causes
     if message.now >= state.next_expiry:
         causes = tuple(cause for cause in causes if cause.until is None or message.now < cause.until)
-    handler = _HANDLERS.get(type(message.event))
+    handler = None if is_foreign(state, message.event) else _HANDLERS.get(type(message.event))
     return causes if handler is None else handler(state, causes, message.event, message.now)
+
+
+def is_foreign(state: RiskState, event: Event) -> bool:
+    """Return whether an event names another account than the shard's; before the first settings it has none."""
+    return getattr(event, "account_id", state.account_id) != state.account_id
 
 
 def state_changed(state: RiskState, message: Message, causes: Causes) -> TradingStateChanged | None:
@@ -74,30 +81,30 @@ def state_changed(state: RiskState, message: Message, causes: Causes) -> Trading
     kinds = {cause.kind for cause in causes}
     released = isinstance(message.event, ResumeTrading) and StateCauseKind.DRAWDOWN not in kinds
     reset = released and any(cause.kind is StateCauseKind.DRAWDOWN for cause in state.causes)
-    command = isinstance(message.event, PauseTrading | ResumeTrading | KillSwitch)
+    command = isinstance(message.event, _OPERATORS) and not is_foreign(state, message.event)
     return TradingStateChanged(
         account_id=_account_id(state, message.event),
         state=worst_state(causes),
         previous=worst_state(state.causes),
         causes=causes,
-        detail=_detail(state.causes, causes, message.event),
+        detail=_detail(state.causes, causes, message.event if command else None),
         command_id=message.envelope.event_id if command else None,
         peak_reset=reset,
     )
 
 
 def _account_id(state: RiskState, event: Event) -> str:
-    """Return whose state it is: before the first settings count, the account they or the command name."""
+    """Return whose state it is: the first settings name the account before they count."""
     if isinstance(event, SettingsChanged):
-        return event.values.get("account_id", state.account_id)
-    return state.account_id or str(getattr(event, "account_id", ""))
+        return TradingSettings.from_values(event.values).account_id
+    return state.account_id
 
 
-def _detail(before: Causes, after: Causes, event: Event) -> str:
+def _detail(before: Causes, after: Causes, command: Event | None) -> str:
     gone = [f"-{describe(cause)}" for cause in before if cause not in after]
     new = [f"+{describe(cause)}" for cause in after if cause not in before]
-    reason = getattr(event, "reason", None)
-    said = [f"reason: {reason}"] if isinstance(event, PauseTrading | ResumeTrading | KillSwitch) and reason else []
+    reason = getattr(command, "reason", None)
+    said = [f"reason: {reason}"] if reason else []
     return "; ".join([*gone, *new, *said])
 
 

@@ -14,35 +14,31 @@ from schemas.events.control import (
     KillSwitch,
     OverrideLimit,
     PauseTrading,
+    RefusalCode,
     ResumeTrading,
     TimerFired,
 )
 from schemas.events.risk import ReductionApproved
-from streams.core.risk.breakers import Causes, describe, latched, worst_state
+from streams.core.risk.breakers import Causes, describe, is_foreign, latched, worst_state
 from streams.core.risk.limits import overridden
 from streams.core.risk.state import RiskState
 
-LATCHED_CAUSES = "LATCHED_CAUSES"
-NO_POSITION = "NO_POSITION"
-UNKNOWN_INSTRUMENT = "UNKNOWN_INSTRUMENT"
-INVALID_STATE = "INVALID_STATE"
-
-Answer = tuple[str, str]
-"""Refusal code (empty: done) and detail."""
+Answer = tuple[RefusalCode | None, str]
+"""Refusal code (None: done) and detail."""
 
 
 def _pause(state: RiskState, event: PauseTrading, causes: Causes) -> Answer:
     if event.state is TradingState.ACTIVE:
-        return INVALID_STATE, "pause takes REDUCING or HALTED; resume makes ACTIVE"
-    return "", _standing(causes)
+        return RefusalCode.INVALID_STATE, "pause takes REDUCING or HALTED; resume makes ACTIVE"
+    return None, _standing(causes)
 
 
 def _resume(state: RiskState, event: ResumeTrading, causes: Causes) -> Answer:
     held = latched(causes)
     if held:
         named = ", ".join(describe(cause) for cause in held)
-        return LATCHED_CAUSES, f"still held by {named}: resume with a reason to release"
-    return "", _standing(causes)
+        return RefusalCode.LATCHED_CAUSES, f"still held by {named}: resume with a reason to release"
+    return None, _standing(causes)
 
 
 def _standing(causes: Causes) -> str:
@@ -51,25 +47,25 @@ def _standing(causes: Causes) -> str:
 
 
 def _kill(state: RiskState, event: KillSwitch, causes: Causes) -> Answer:
-    return "", f"{_standing(causes)}; {len(state.positions) if event.flatten else 0} positions to close"
+    return None, f"{_standing(causes)}; {len(state.positions) if event.flatten else 0} positions to close"
 
 
 def _override(state: RiskState, event: OverrideLimit, causes: Causes) -> Answer:
     changed = overridden(state.settings, event.name, event.value)
-    return changed if isinstance(changed, tuple) else ("", f"{event.name}={event.value} from now on")
+    return changed if isinstance(changed, tuple) else (None, f"{event.name}={event.value} from now on")
 
 
 def _close(state: RiskState, event: ClosePosition, causes: Causes) -> Answer:
     market = state.markets.get(event.instrument_id)
     if market is None or market.instrument is None:
-        return UNKNOWN_INSTRUMENT, event.instrument_id
+        return RefusalCode.UNKNOWN_INSTRUMENT, event.instrument_id
     if not has_exposure(state, event.instrument_id):
-        return NO_POSITION, f"{event.instrument_id}: neither a position nor a working entry"
-    return "", f"{event.instrument_id}: closing at market"
+        return RefusalCode.NO_POSITION, f"{event.instrument_id}: neither a position nor a working entry"
+    return None, f"{event.instrument_id}: closing at market"
 
 
 def _timer(state: RiskState, event: TimerFired, causes: Causes) -> Answer:
-    return "", ""
+    return None, ""
 
 
 def has_exposure(state: RiskState, instrument_id: str) -> bool:
@@ -89,10 +85,17 @@ _ANSWERS: dict[type[Event], Callable[[RiskState, Any, Causes], Answer]] = {
 COMMANDS = tuple(_ANSWERS)
 
 
+def _refusal_of_stranger(state: RiskState, event: Any) -> Answer | None:
+    if not is_foreign(state, event):
+        return None
+    known = state.account_id or "none before the first settings"
+    return RefusalCode.UNKNOWN_ACCOUNT, f"{event.account_id}: this shard's account is {known}"
+
+
 def answer(state: RiskState, message: Message, causes: Causes) -> CommandHandled:
     """Return the one answer to a command; ``causes``: those active once it counts."""
     event: Any = message.event
-    code, detail = _ANSWERS[type(event)](state, event, causes)
+    code, detail = _refusal_of_stranger(state, event) or _ANSWERS[type(event)](state, event, causes)
     outcome = CommandOutcome.REFUSED if code else CommandOutcome.DONE
     return CommandHandled(message.envelope.event_id, event.account_id, outcome, code, detail)
 
@@ -100,6 +103,8 @@ def answer(state: RiskState, message: Message, causes: Causes) -> CommandHandled
 def reductions(state: RiskState, message: Message, causes: Causes) -> list[ReductionApproved]:
     """Return the closes a message asks for: the operator's, a kill's, or a new halt's under halt_action FLATTEN."""
     event, account_id, command_id = message.event, state.account_id, message.envelope.event_id
+    if is_foreign(state, event):
+        return []
     if isinstance(event, ClosePosition):
         if _close(state, event, causes)[0]:
             return []

@@ -36,7 +36,7 @@ from schemas.events.risk import PlanApproved, StateCauseKind, TradingStateChange
 from schemas.settings import TradingSettings
 from schemas.staleness import STALE_CADENCES, TRADES_AGE_MAX, age_max
 from schemas.values import SECOND
-from streams.core.risk.breakers import HOUR, next_expiry
+from streams.core.risk.breakers import HOUR, is_foreign, next_expiry
 from streams.core.risk.limits import LIMITS, overridden
 from streams.core.risk.reconcile import differences
 from streams.core.risk.state import (
@@ -135,7 +135,7 @@ def _settings(state: RiskState, event: SettingsChanged, message: Message) -> Non
 
 
 def _override(state: RiskState, event: OverrideLimit, message: Message) -> None:
-    changed = overridden(state.settings, event.name, event.value)
+    changed = None if is_foreign(state, event) else overridden(state.settings, event.name, event.value)
     if isinstance(changed, TradingSettings):
         state.settings = changed
         state.limits_missing = tuple(name for name in state.limits_missing if name != event.name)
@@ -217,7 +217,8 @@ def _order_amended(state: RiskState, event: OrderAmended, message: Message) -> N
 
 
 def _snapshot(state: RiskState, event: AccountSnapshot, message: Message) -> None:
-    state.differences = differences(state, event)
+    if not is_foreign(state, event):
+        state.differences = differences(state, event)
 
 
 def _approved(state: RiskState, event: PlanApproved, message: Message) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from schemas.events.control import RefusalCode
 from schemas.settings import SettingsError, TradingSettings
 
 LIMITS: tuple[str, ...] = (
@@ -38,21 +39,17 @@ LIMITS: tuple[str, ...] = (
 )
 """Limits a verdict needs in force; an override moves one of these and nothing else."""
 
-UNKNOWN_LIMIT = "UNKNOWN_LIMIT"
-INVALID_VALUE = "INVALID_VALUE"
-HARD_BOUND = "HARD_BOUND"
 
-
-def overridden(settings: TradingSettings | None, name: str, value: str) -> TradingSettings | tuple[str, str]:
+def overridden(settings: TradingSettings | None, name: str, value: str) -> TradingSettings | tuple[RefusalCode, str]:
     """Return the settings with one limit moved, or the refusal's code and detail.
 
     A later SettingsChanged states every setting anew and so ends the override.
     """
     if settings is None or name not in LIMITS:
-        return UNKNOWN_LIMIT, f"{name}: not a limit; known: {', '.join(LIMITS)}"
+        return RefusalCode.UNKNOWN_LIMIT, f"{name}: not a limit; known: {', '.join(LIMITS)}"
     values: Mapping[str, str] = {**settings.to_values(), name: value}
     try:
         return TradingSettings.from_values(values)
     except SettingsError as error:
         past_bound = "must be between" in str(error) or "must be below" in str(error)
-        return (HARD_BOUND if past_bound else INVALID_VALUE), str(error)
+        return (RefusalCode.HARD_BOUND if past_bound else RefusalCode.INVALID_VALUE), str(error)

@@ -168,3 +168,9 @@ def test_a_transfer_the_cash_does_not_cover_is_refused(amount: str, code: str) -
 def test_a_transfer_before_the_books_are_open_is_refused() -> None:
     spec = given(STAGE, settings_changed()).when(transfer("100"))
     assert [event.code for event in spec.of(CommandHandled)] == ["NOT_RECONCILED"]
+
+
+def test_a_transfer_for_another_account_is_refused() -> None:
+    spec = account().when(replace(transfer("100"), account_id="someone"))
+    assert [(event.code, event.account_id) for event in spec.of(CommandHandled)] == [("UNKNOWN_ACCOUNT", "someone")]
+    assert len(spec.emitted) == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -16,6 +18,7 @@ from schemas.events.control import (
     KillSwitch,
     OverrideLimit,
     PauseTrading,
+    RefusalCode,
     ResumeTrading,
     TimerFired,
 )
@@ -248,6 +251,50 @@ def test_an_override_binds_from_the_next_plan_on() -> None:
     spec.when(plan())
     assert isinstance(verdict(spec), PlanDenied)
     assert verdict(spec).code is DenialCode.LEVERAGE_EXCEEDS_LIMIT
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        PauseTrading("someone", TradingState.HALTED),
+        ResumeTrading("someone", "not mine to say"),
+        KillSwitch("someone", flatten=True),
+        OverrideLimit("someone", "leverage_max", "1", "not mine to say"),
+        ClosePosition("someone", BTC),
+        TimerFired("someone"),
+    ],
+    ids=lambda command: type(command).__name__,
+)
+def test_a_command_for_another_account_is_refused_and_changes_nothing(command: Event) -> None:
+    """There is something for each of them to change: a position, a pause and a latched kill."""
+    spec = desk(position("1"), PauseTrading("paper", TradingState.REDUCING), KillSwitch("paper", flatten=False))
+    before = deepcopy(spec.state)
+    refused = answer(spec, command)
+    assert spec.emitted == [refused]
+    assert (refused.outcome, refused.code) == (CommandOutcome.REFUSED, RefusalCode.UNKNOWN_ACCOUNT)
+    assert refused.detail == "someone: this shard's account is paper"
+    assert spec.state == before
+
+
+def test_before_the_first_settings_no_account_is_known() -> None:
+    refused = answer(given(STAGE), KillSwitch("paper", flatten=True))
+    assert (refused.code, refused.detail) == (
+        RefusalCode.UNKNOWN_ACCOUNT,
+        "paper: this shard's account is none before the first settings",
+    )
+
+
+def test_a_stranger_s_resume_at_the_end_of_a_timed_cause_is_not_what_ended_it() -> None:
+    spec = desk(equity("8500", day_start="10000"))
+    spec.when(message(ResumeTrading("someone", "not mine to say"), ts=MIDNIGHT))
+    (changed,) = spec.of(TradingStateChanged)
+    assert (changed.command_id, changed.detail) == (None, "-DAILY_LOSS REDUCING account")
+
+
+def test_another_account_s_snapshot_reconciles_nothing() -> None:
+    spec = given(STAGE, settings_changed()).when(replace(venue_says(), account_id="someone"))
+    spec.then()
+    assert spec.state.differences == ("no snapshot since start",)
 
 
 def test_a_plan_shown_to_an_operator_gets_no_verdict() -> None:

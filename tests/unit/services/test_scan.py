@@ -32,7 +32,7 @@ class CountingLog(MemoryLog):
 
 
 def _handled(number: int) -> NewRecord:
-    event = CommandHandled(f"command-{number}", "paper", CommandOutcome.DONE, "", "")
+    event = CommandHandled(f"command-{number}", "paper", CommandOutcome.DONE, None, "")
     wrapped = message(event, ts=T0 + number)
     return NewRecord(TOPIC, 0, b"paper", encode(wrapped.envelope, event), wrapped.now)
 
