@@ -334,6 +334,7 @@ CREATE TABLE fills (
   margin_mode TEXT NOT NULL,
   margin_leverage BIGINT NOT NULL,
   penalty NUMERIC(38, 8) NOT NULL,
+  trigger_source TEXT,
   CONSTRAINT fills_pkey PRIMARY KEY (ts_event, log_partition, log_offset)
 );
 CREATE INDEX fills_client_order_id_idx ON fills (client_order_id);
@@ -560,6 +561,7 @@ CREATE TABLE order_events (
   valid_until TIMESTAMP WITH TIME ZONE,
   exit_reason TEXT,
   plan_stop_price NUMERIC(38, 12),
+  trigger_source TEXT,
   reason TEXT,
   venue_order_id TEXT,
   filled_quantity NUMERIC(38, 12),
