@@ -110,7 +110,8 @@ def entry_is_forgotten(trade: TradeRecord, now: int) -> bool:
 
 
 def _settings(state: ExecutionState, event: SettingsChanged, now: int) -> None:
-    state.fee_buffer_pct = TradingSettings.from_values(event.values).fee_buffer_pct
+    settings = TradingSettings.from_values(event.values)
+    state.fee_buffer_pct, state.mark_substitute = settings.fee_buffer_pct, settings.mark_substitute
 
 
 def _instrument(state: ExecutionState, event: InstrumentDefined, now: int) -> None:
