@@ -2,7 +2,7 @@
 
 A stop asks for MARK or INDEX; last stands in where that price is missing, stale or coarser than the bars of the feed.
 The paper venue goes by the same rule on every tick; what fired in the end stands on the fill.
-Source: domain definitions, sections 1 (staleness) and 6 (trigger source); ADR 14.
+Source: domain definitions, sections 1 (staleness) and 6 (trigger source).
 """
 
 from __future__ import annotations
@@ -14,11 +14,9 @@ from typing import Any
 from schemas.envelope import Event
 from schemas.events.common import TriggerPriceType
 from schemas.events.market import Channel, FeedStatus, IndexPrice, InstrumentDefined, MarkPrice, Trade, VenueBar
+from schemas.staleness import age_max
 from schemas.values import SECOND
 
-AGE_MAX_US = 5 * SECOND
-"""Age limit of a price whose feed declares no cadence. Source: domain definitions, section 1 (that of trades)."""
-STALE_AFTER_CADENCES = 3
 SPOKEN_IN_BAR_MIN = 2
 """A price that spoke less often inside the last bar is coarser than the bars."""
 TICK_FED_US = 60 * SECOND
@@ -29,6 +27,7 @@ TICK_FED_US = 60 * SECOND
 class Spoken:
     """When a price last spoke (-1: never), how often it is due, how often it spoke in this bar and in the last one."""
 
+    channel: Channel
     ts: int = -1
     cadence_us: int | None = None
     in_bar: int = 0
@@ -45,8 +44,7 @@ class Spoken:
 
     def is_missing(self, now: int) -> bool:
         """Whether it never spoke, or too long ago."""
-        age_max = AGE_MAX_US if self.cadence_us is None else STALE_AFTER_CADENCES * self.cadence_us
-        return self.ts < 0 or now - self.ts > age_max
+        return self.ts < 0 or now - self.ts > age_max(self.channel, self.cadence_us)
 
     def is_coarse(self) -> bool:
         """Whether the last bar, if there was one, had too few of it to be watched inside a bar."""
@@ -55,10 +53,10 @@ class Spoken:
 
 @dataclass(slots=True)
 class Prices:
-    """Mark and index of an instrument, when it last traded on a tick feed (-1: never), and its shortest bar (0: none)."""
+    """Mark and index of an instrument; when it last traded on a tick feed (-1: never); its shortest bar (0: none)."""
 
-    mark: Spoken = field(default_factory=Spoken)
-    index: Spoken = field(default_factory=Spoken)
+    mark: Spoken = field(default_factory=lambda: Spoken(Channel.MARK))
+    index: Spoken = field(default_factory=lambda: Spoken(Channel.INDEX))
     ts_trade: int = -1
     bar_us: int = 0
 
