@@ -26,7 +26,7 @@ from schemas.events.market import (
     VenueBar,
 )
 from schemas.events.orders import AccountSnapshot, AmendIntended, CancelIntended, OrderIntended, VenueCanceled
-from schemas.settings import TradingSettings
+from schemas.settings import TradingSettings, Venue
 from schemas.values import Money
 from streams.core.stage import Stage
 from streams.core.venue import bars, fold, intake, margin, ticks
@@ -249,4 +249,5 @@ STAGE = Stage(
     initial=VenueState,
     decide=decide,
     evolve=evolve,
+    only_on=Venue.PAPER,
 )
