@@ -122,6 +122,10 @@ class TradingSettings:
         """Write every setting as text, in field order; ``from_values`` reads it back to an equal object."""
         return {field.name: _write(getattr(self, field.name)) for field in fields(self)}
 
+    def with_value(self, name: str, text: str) -> TradingSettings:
+        """Return these settings with one of them read anew; raises SettingsError as ``from_values`` does."""
+        return TradingSettings.from_values({**self.to_values(), name: text})
+
     def digest(self) -> str:
         """Return 16 hex digits that two equal settings share and two different ones do not."""
         lines = "\n".join(f"{name}={text}" for name, text in sorted(self.to_values().items()))

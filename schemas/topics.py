@@ -84,7 +84,14 @@ TOPICS: tuple[Topic, ...] = (
         "verdicts",
         "account_id",
         "trader",
-        (risk.PlanApproved, risk.PlanDenied, risk.ReductionApproved, risk.TradingStateChanged, control.CommandHandled),
+        (
+            risk.PlanApproved,
+            risk.PlanDenied,
+            risk.ReductionApproved,
+            risk.TradingStateChanged,
+            risk.LimitOverridden,
+            control.CommandHandled,
+        ),
         sequenced=True,
     ),
     Topic(

@@ -33,7 +33,7 @@ from schemas.events.orders import (
     VenueLiquidated,
     VenueRejected,
 )
-from schemas.events.risk import PlanApproved, ReductionApproved, TradingStateChanged
+from schemas.events.risk import LimitOverridden, PlanApproved, ReductionApproved, TradingStateChanged
 from schemas.values import Quantity
 from streams.core.execution import fills, fold, watch
 from streams.core.execution.draft import STAGE_NAME, Draft
@@ -269,7 +269,7 @@ _DECIDE: dict[type[Event], Callable[[ExecutionState, Message, Any], Sequence[Eve
 
 STAGE = Stage(
     name=STAGE_NAME,
-    takes=(*_DECIDE, SettingsChanged, InstrumentDefined, FeedStatus, VenueLiquidated),
+    takes=(*_DECIDE, SettingsChanged, LimitOverridden, InstrumentDefined, FeedStatus, VenueLiquidated),
     state_type=ExecutionState,
     initial=ExecutionState,
     decide=decide,
