@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 # Wheels in $PIP_FIND_LINKS, if they are complete, make an installation without network.
 INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev]'
 
-.PHONY: help setup check test demo demo-kafka kafka kafka-stop schemas golden bench clean
+.PHONY: help setup check test demo demo-kafka kafka kafka-stop secrets up down migrate up-native schemas bench clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -47,6 +47,23 @@ kafka: setup ## start one Kafka broker on loopback (Maven fetches it once)
 
 kafka-stop: setup ## stop that broker, by its own pid file
 	$(PY) -m deploy.kafka.broker stop
+
+COMPOSE := docker compose -f docker-compose.kafka.yml
+
+secrets: setup ## make the stack's passwords and token at random in deploy/secrets; what is there stays
+	$(PY) -m deploy.secrets
+
+up: secrets ## the whole stack in Docker: Kafka, TimescaleDB, all services, Prometheus, Grafana
+	$(COMPOSE) up --detach --build --wait
+
+down: ## stop it; the data stays
+	$(COMPOSE) down
+
+migrate: ## create or upgrade the tables of the running stack
+	$(COMPOSE) run --rm migrate
+
+up-native: setup ## the same services, commands and health checks without Docker, until Ctrl-C
+	$(PY) -m deploy.native
 
 bench: setup ## measure; the tables go to docs/benchmarks.md (needs Java, Maven and the recorded data)
 	$(PY) -m tests.bench all --write --full

@@ -20,6 +20,12 @@ def grant_read(connection: Connection, schema: str) -> None:
         connection.execute(sql.SQL(statement).format(name=name, role=role))
 
 
+def set_read_password(connection: Connection, password: str) -> None:
+    """Set the read role's password, for servers that ask for one. The statement carries it: it is not logged by us."""
+    role = sql.Identifier(READ_ROLE)
+    connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(role, sql.Literal(password)))
+
+
 def _create_role(connection: Connection) -> None:
     if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (READ_ROLE,)).fetchone():
         return

@@ -24,6 +24,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("worker", "worker", "The trader as a Faust worker."),
     ("feed", "feeds", "Recorded data in: candles, marks, funding, trades, raw WebSocket lines."),
     ("api", "api", "The HTTP API: read side and control side."),
+    ("migrate", "migrate", "Create or upgrade the database's tables."),
     ("projector", "projector", "Keep the database up to the log."),
     ("plan", "trading", "Ask for a plan, or send one through risk."),
     ("position", "trading", "Close a position."),
@@ -31,6 +32,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("risk", "trading", "Pause, resume, kill, move a limit, or look at the trading state."),
     ("replay", "replay", "Prove a run from its log, or rebuild its tables."),
     ("log", "log", "The log itself, decoded: topics, tail, cat."),
+    ("probe", "probe", "Ask a service whether it is well, for health checks."),
     ("doctor", "doctor", "What is installed, reachable and configured."),
 )
 """Command, module of ``services.commands`` that registers it, and its line of help."""

@@ -256,9 +256,14 @@ def _read_env_file(path: Path) -> dict[str, str]:
     return {name: value or "" for name, value in source.env_vars.items()}
 
 
+def known_variables() -> set[str]:
+    """Return the name of every variable that may be set."""
+    return {*service_variables(), *trading_variables(), *TOOL_VARIABLES, *map(file_variable, secret_variables())}
+
+
 def _unknown(variables: Mapping[str, str], *, where: str, strict: bool = False) -> list[str]:
     """Return what is wrong with names: all of our own file's, and ours among the environment's."""
-    known = {*service_variables(), *trading_variables(), *TOOL_VARIABLES, *map(file_variable, secret_variables())}
+    known = known_variables()
     suspects = [name for name in variables if name not in known]
     if not strict:
         suspects = [name for name in suspects if name.startswith((PREFIX, "LIVE_TRADING", "OKX_"))]

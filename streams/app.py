@@ -156,11 +156,13 @@ def run_worker(
     code_version: str = CODE_VERSION,
     stall_s: float = STALL_S,
     until_idle: bool = False,
+    watch: Callable[[Shards], None] | None = None,
 ) -> int:
     """Run the Faust worker on a log until it is stopped; return 0, or RESTART when the app crashed.
 
     worker_id: unique among the workers of a log and the same after a restart, which then keeps its shards.
     until_idle: stop cleanly once every input on the log has been taken.
+    watch: called once with the shards of this worker, for metrics.
     A trader that stops ends the process with RESTART from inside.
     """
     for name in NOISY:
@@ -172,6 +174,8 @@ def run_worker(
         return Trader(log, shard, stages, worker=worker_id, code_version=code_version)
 
     held = Shards(log, make_trader, end_process)
+    if watch is not None:
+        watch(held)
     app = build_app(log_url=log_url, worker_id=worker_id, shards=shards, positions=held)
     app.fail = end_process
     declare_trader(app, held)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from schemas.topics import INPUTS
 from streams.log.base import EventLog
 from streams.trader import Trader
 
@@ -18,7 +19,7 @@ def run_batch(
     progress: Callable[[int], None] | None = None,
     until: Callable[[], bool] | None = None,
 ) -> int:
-    """Take every input there is, topic by topic in the order of ``trader.inputs``; return how many were taken.
+    """Take every input there is, topic by topic in the order of ``INPUTS``; return how many were taken.
 
     The trader must have been started. ``progress``: called with the running total.
     ``until``: stop early when it says so. Raises TraderStopped.
@@ -26,7 +27,7 @@ def run_batch(
     taken = 0
     while not (until and until()):
         fetched = 0
-        for topic in trader.inputs:
+        for topic in INPUTS:
             records = log.read(topic, trader.shard, trader.position(topic), limit=FETCH)
             if records:
                 trader.process(topic, records)

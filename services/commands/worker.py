@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from services.commands.common import LogOption, load
+from services.commands.common import LogOption, MetricsOption, load
 
 
 def register(app: typer.Typer) -> None:
@@ -25,14 +25,21 @@ def worker(
     ] = None,
     shards: Annotated[int, typer.Option("--shards", min=1, help="Partitions of every topic, fixed for ever.")] = 1,
     until_idle: Annotated[bool, typer.Option("--until-idle", help="Stop once every input has been taken.")] = False,
+    metrics_port: MetricsOption = None,
 ) -> None:
     """Run the trader's Faust worker until stopped. Exit 75: start it again, recovery decides what holds."""
-    settings = load(context, log=log, service=True)
+    more = {"TAPELINE_METRICS_PORT": None if metrics_port is None else str(metrics_port)}
+    settings = load(context, log=log, more=more, service=True)
+    from services.metrics.serve import serve_metrics
+    from services.metrics.worker import worker_registry
     from streams.app import run_worker
     from streams.pipeline import stages
 
     name = worker_id or os.environ.get("HOSTNAME") or socket.gethostname()
-    code = run_worker(
-        log_url=settings.service.log, stages=stages(), worker_id=name, shards=shards, until_idle=until_idle
-    )
+    service = settings.service
+    registry, watch = worker_registry()
+    with serve_metrics(registry, host=service.metrics_host, port=service.metrics_port):
+        code = run_worker(
+            log_url=service.log, stages=stages(), worker_id=name, shards=shards, until_idle=until_idle, watch=watch
+        )
     raise typer.Exit(code)

@@ -41,7 +41,6 @@ class Metric:
     buckets: tuple[float, ...] = ()
 
 
-_STEP_BUCKETS = (0.00001, 0.00003, 0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 _HTTP_BUCKETS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 
 _PROJECTOR = (
@@ -168,28 +167,20 @@ _API = (
 
 _WORKER = (
     Metric(
-        "tapeline_inputs_total", Kind.COUNTER, Service.WORKER, "records",
-        "Inputs the trader stepped through since the worker started.", ("topic", "shard"),
-    ),
-    Metric(
-        "tapeline_outputs_total", Kind.COUNTER, Service.WORKER, "events",
-        "Outputs committed and published since the worker started.", ("shard",),
+        "tapeline_trader_offset", Kind.GAUGE, Service.WORKER, "offset",
+        "Offset of the next input a trader takes; it has stepped through everything before.", ("topic", "shard"),
     ),
     Metric(
         "tapeline_trader_lag_records", Kind.GAUGE, Service.WORKER, "records",
         "Inputs on the log that the trader has not taken.", ("topic", "shard"),
     ),
     Metric(
-        "tapeline_commits_total", Kind.COUNTER, Service.WORKER, "commits",
-        "Commits written to the journal since the worker started.", ("shard",),
+        "tapeline_trader_outputs", Kind.GAUGE, Service.WORKER, "events",
+        "Outputs committed and published since the worker took the shard.", ("shard",),
     ),
     Metric(
-        "tapeline_commit_seconds", Kind.HISTOGRAM, Service.WORKER, "seconds",
-        "From the end of a batch's steps until its commit and outputs are acknowledged.", ("shard",), _STEP_BUCKETS,
-    ),
-    Metric(
-        "tapeline_stage_seconds", Kind.HISTOGRAM, Service.WORKER, "seconds",
-        "Time one stage took for one message; sampled.", ("stage",), _STEP_BUCKETS,
+        "tapeline_trader_seconds_since_progress", Kind.GAUGE, Service.WORKER, "seconds",
+        "For how long inputs have been waiting without one being taken; 0: none waits.", ("shard",),
     ),
     Metric(
         "tapeline_shards_live", Kind.GAUGE, Service.WORKER, "shards",

@@ -1,0 +1,38 @@
+"""Make the secrets the stack starts with, at random: ``python -m deploy.secrets [FOLDER]``. What is there stays.
+
+One file a secret, the way containers take them. The folder is closed to other users of this machine; the files in it
+are readable, because a container reads them as a user of its own.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from pathlib import Path
+
+FOLDER = Path(__file__).with_name("secrets")
+NAMES = ("tapeline_db_password", "tapeline_db_read_password", "tapeline_api_token", "grafana_admin_password")
+DATABASE_HOST = "timescaledb:5432"
+
+
+def make_secrets(folder: Path = FOLDER, *, dsn: str | None = None) -> list[str]:
+    """Write each secret that is not there yet; return their names. ``dsn``: of another database than the stack's."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    written = [name for name in NAMES if _write(folder / name, secrets.token_hex(24))]
+    password = (folder / "tapeline_db_password").read_text(encoding="utf-8").strip()
+    if _write(folder / "tapeline_db", dsn or f"postgresql://tapeline:{password}@{DATABASE_HOST}/tapeline"):
+        written.append("tapeline_db")
+    return written
+
+
+def _write(path: Path, value: str) -> bool:
+    if path.exists():
+        return False
+    path.write_text(value + "\n", encoding="utf-8")
+    path.chmod(0o444)
+    return True
+
+
+if __name__ == "__main__":
+    made = make_secrets(Path(sys.argv[1]) if sys.argv[1:] else FOLDER)
+    print(f"secrets: made {', '.join(made)}" if made else "secrets: all there")

@@ -1,1 +1,0 @@
-"""Servers of the outside world on loopback, for tests."""

@@ -1,0 +1,90 @@
+"""The stack without Docker, as `make up-native` starts it: the compose file's services, commands and health checks."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from deploy.kafka.broker import answers
+from deploy.native import Stack, running
+from schemas.settings import TradingSettings
+from services.feeds.synthetic import synthetic_feed
+from services.importer import import_feed
+from streams.log import open_log
+from tests.kafka_fixture import require_kafka
+
+pytestmark = [pytest.mark.kafka, pytest.mark.postgres, pytest.mark.slow]
+
+TICKS = 9_300
+"""Three days of history and some hours that trade."""
+WAIT_S = 120
+PLAN = json.loads((Path(__file__).parents[2] / "examples" / "plan_trend.json").read_text())
+
+
+def _gauge(text: str, name: str, **labels: str) -> float | None:
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if sample.name == name and labels.items() <= sample.labels.items():
+                return float(sample.value)
+    return None
+
+
+def _await_projected(stack: Stack) -> dict[str, object]:
+    """Return what /ready says once trader and projector have taken everything."""
+    deadline = time.monotonic() + WAIT_S
+    while time.monotonic() < deadline:
+        stack.check()
+        ready = httpx.get(stack.url(8000, "/ready"), timeout=30).json()
+        if ready["log"].get("trader_lag_inputs") == 0 and ready["database"].get("projector_lag_records") == 0:
+            return dict(ready)
+    pytest.fail(f"not caught up in {WAIT_S} s: {ready}")
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that PostgreSQL's own user may enter (pytest's are closed to it)."""
+    made = Path(tempfile.mkdtemp(prefix="tapeline-stack-"))
+    made.chmod(0o755)
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
+
+
+def test_the_stack_trades_projects_answers_and_stops(folder: Path) -> None:
+    require_kafka()
+    with running(folder, free_ports=True) as stack:
+        assert "grafana" in stack.missing
+        kafka = (folder / "kafka" / "broker.address").read_text().strip()
+        log = open_log(f"kafka://{kafka}")
+        import_feed(log, islice(synthetic_feed(), TICKS), TradingSettings())
+        log.close()
+        ready = _await_projected(stack)
+        assert ready["status"] == "ready"
+
+        projector = httpx.get(stack.url(9102, "/metrics"), timeout=30).text
+        assert (_gauge(projector, "tapeline_equity_quote", account_id="paper") or 0) > 0
+        worker = httpx.get(stack.url(9101, "/metrics"), timeout=30).text
+        assert _gauge(worker, "tapeline_shards_live") == 1
+        assert _gauge(worker, "tapeline_trader_lag_records", topic="ticks", shard="0") == 0
+        assert (_gauge(worker, "tapeline_trader_offset", topic="ticks", shard="0") or 0) >= TICKS
+
+        token = (folder / "secrets" / "tapeline_api_token").read_text().strip()
+        headers = {"X-API-Token": token}
+        refused = httpx.post(stack.url(8000, "/plans/execute"), json=PLAN, timeout=30)
+        assert refused.status_code == 401
+        verdict = httpx.post(stack.url(8000, "/plans/execute"), json=PLAN, headers=headers, timeout=60)
+        assert verdict.status_code == 200
+        assert len(verdict.json()["outcome"]["payload"]["checks"]) == 40
+        assert not any(token in stack.log_of(name).read_text() for name in stack.processes)
+        processes = dict(stack.processes)
+        ports = dict(stack.ports)
+    assert all(process.poll() is not None for process in processes.values())
+    assert not any(answers(port) for port in (int(kafka.rpartition(":")[2]), ports[8000]))

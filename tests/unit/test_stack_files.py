@@ -1,0 +1,141 @@
+"""The stack's files say what is so: compose, Prometheus, alerts and secrets, checked against the code they speak of."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deploy.kafka.broker import MESSAGE_BYTES_MAX, kafka_version
+from deploy.native import compose, own_services
+from deploy.secrets import NAMES, make_secrets
+from services.metrics.catalog import CATALOG, Kind
+from services.settings import ServiceSettings, known_variables
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+SERVICES: dict[str, dict[str, Any]] = compose()["services"]
+RULES: list[dict[str, Any]] = yaml.safe_load((DEPLOY / "prometheus/rules.yml").read_text())["groups"][0]["rules"]
+CASES: list[dict[str, Any]] = yaml.safe_load((DEPLOY / "prometheus/rules_test.yml").read_text())["tests"]
+EVERY = [pytest.param(name, id=name) for name in SERVICES]
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_service_is_pinned_bounded_and_comes_back(name: str) -> None:
+    service = SERVICES[name]
+    image, _, tag = service["image"].rpartition(":")
+    assert image
+    assert re.match(r"v?\d+\.\d+", tag), "an image without a version is another one tomorrow"
+    assert service["mem_limit"]
+    assert service["cpus"]
+    assert service["restart"] in ("unless-stopped", "on-failure:5")
+    assert name == "migrate" or service["healthcheck"]["test"]
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_ports_are_open_on_this_machine_only(name: str) -> None:
+    assert all(str(port).startswith("127.0.0.1:") for port in SERVICES[name].get("ports", ()))
+
+
+def test_volumes_and_secrets_are_declared_and_used() -> None:
+    content = compose()
+    used = {v.split(":")[0] for s in SERVICES.values() for v in s.get("volumes", ()) if not v.startswith("./")}
+    assert used == set(content["volumes"])
+    secrets = {name for service in SERVICES.values() for name in service.get("secrets", ())}
+    assert secrets == set(content["secrets"]) == {*NAMES, "tapeline_db"}
+    for service in SERVICES.values():
+        for volume in service.get("volumes", ()):
+            if volume.startswith("./"):
+                assert (DEPLOY.parent / volume.split(":")[0]).exists()
+        named = re.findall(r"/run/secrets/(\w+)", str(service.get("environment", {})))
+        assert set(named) <= set(service.get("secrets", ()))
+
+
+def test_our_services_are_given_only_variables_they_know_and_no_secret_in_the_open() -> None:
+    for service in own_services(compose()).values():
+        given = set(service["environment"])
+        assert given <= known_variables()
+        secrets = {
+            str(f.validation_alias) for f in ServiceSettings.model_fields.values() if "Secret" in str(f.annotation)
+        }
+        assert not any(service["environment"][name] for name in given & secrets)
+        assert service["read_only"]
+        assert service["cap_drop"] == ["ALL"]
+
+
+def test_our_image_runs_as_a_user_of_its_own() -> None:
+    lines = (DEPLOY / "Dockerfile").read_text().splitlines()
+    assert [line for line in lines if line.startswith("USER ")] == ["USER tapeline"]
+    assert all(re.search(r":\d+\.\d+\.\d+", line) for line in lines if line.startswith("FROM"))
+
+
+def test_the_broker_of_the_stack_is_the_broker_of_the_tests() -> None:
+    kafka = SERVICES["kafka"]
+    assert kafka["image"].rpartition(":")[2] == kafka_version()
+    assert kafka["environment"]["KAFKA_LOG_RETENTION_MS"] == "-1"
+    assert kafka["environment"]["KAFKA_AUTO_CREATE_TOPICS_ENABLE"] == "false"
+    assert int(kafka["environment"]["KAFKA_MESSAGE_MAX_BYTES"]) == MESSAGE_BYTES_MAX
+
+
+def test_prometheus_asks_every_service_of_ours_that_has_metrics() -> None:
+    config = yaml.safe_load((DEPLOY / "prometheus/prometheus.yml").read_text())
+    asked = {target for job in config["scrape_configs"] for each in job["static_configs"] for target in each["targets"]}
+    offered = {
+        f"{name}:{str(port).rpartition(':')[2]}"
+        for name, service in own_services(compose()).items()
+        for port in (*service.get("ports", ()), *service.get("expose", ()))
+    }
+    assert asked == offered
+    told = config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"]
+    assert told == ["alertmanager:9093"]
+    jobs = {job["job_name"]: job for job in config["scrape_configs"]}
+    assert jobs["projector"]["scrape_interval"] == config["global"]["evaluation_interval"] == "1s"
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_an_alert_rests_on_metrics_there_are_and_says_what_to_do(rule: dict[str, Any]) -> None:
+    known = {metric.name for metric in CATALOG}
+    known |= {f"{metric.name}_bucket" for metric in CATALOG if metric.kind is Kind.HISTOGRAM}
+    assert set(re.findall(r"tapeline_\w+", rule["expr"])) <= known
+    assert rule["labels"]["severity"] in ("page", "warn")
+    assert rule["annotations"]["summary"]
+    assert rule["annotations"]["description"].endswith(".")
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_an_alert_has_a_case_that_fires_and_one_that_stays_silent(rule: dict[str, Any]) -> None:
+    cases = [c for case in CASES for c in case["alert_rule_test"] if c["alertname"] == rule["alert"]]
+    assert any(case["exp_alerts"] for case in cases)
+    assert any(not case["exp_alerts"] for case in cases)
+    for alert in (alert for case in cases for alert in case["exp_alerts"]):
+        assert alert["exp_labels"]["severity"] == rule["labels"]["severity"]
+        assert alert["exp_annotations"]["description"] == rule["annotations"]["description"]
+
+
+def test_promtool_and_amtool_agree() -> None:
+    if shutil.which("promtool") is None:
+        pytest.skip("PROMTOOL IS NOT INSTALLED: the alert rules were not evaluated (Debian package prometheus)")
+    for command in (["test", "rules", "rules_test.yml"], ["check", "rules", "rules.yml"]):
+        done = subprocess.run(["promtool", *command], cwd=DEPLOY / "prometheus", capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+    if shutil.which("amtool") is not None:
+        done = subprocess.run(
+            ["amtool", "check-config", str(DEPLOY / "alertmanager/alertmanager.yml")], capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_secrets_are_made_once_and_kept(tmp_path: Path) -> None:
+    folder = tmp_path / "secrets"
+    assert set(make_secrets(folder)) == {*NAMES, "tapeline_db"}
+    before = {path.name: path.read_text() for path in folder.iterdir()}
+    assert make_secrets(folder) == []
+    assert {path.name: path.read_text() for path in folder.iterdir()} == before
+    assert len(set(before.values())) == len(before)
+    assert before["tapeline_db_password"].strip() in before["tapeline_db"]
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
