@@ -9,8 +9,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from decimal import Decimal, InvalidOperation
+from enum import StrEnum
 from hashlib import sha256
 from typing import Any, get_type_hints
+
+
+class Venue(StrEnum):
+    """Where a shard's orders go, for its whole life: our simulator inside the trader, or OKX through its gateway."""
+
+    PAPER = "PAPER"
+    OKX = "OKX"
+
+
+def venue_in(values: Mapping[str, str]) -> Venue:
+    """Return the venue that settings as text name; those from before there was a choice are on paper.
+
+    Raises ValueError for a venue there is not.
+    """
+    return Venue(values.get("venue", Venue.PAPER))
 
 
 class SettingsError(ValueError):
@@ -30,6 +46,7 @@ class TradingSettings:
     """All trading settings of one shard. ``_pct`` in percent points; a tuple is written comma-separated."""
 
     account_id: str = "paper"
+    venue: str = "PAPER"
     instruments_allowed: tuple[str, ...] = ("BTC-USDT-SWAP", "ETH-USDT-SWAP", "BTC-USDT", "ETH-USDT")
     initial_cash: Decimal = Decimal(10000)
     seed: int = 20250318
@@ -105,6 +122,10 @@ class TradingSettings:
         """Write every setting as text, in field order; ``from_values`` reads it back to an equal object."""
         return {field.name: _write(getattr(self, field.name)) for field in fields(self)}
 
+    def with_value(self, name: str, text: str) -> TradingSettings:
+        """Return these settings with one of them read anew; raises SettingsError as ``from_values`` does."""
+        return TradingSettings.from_values({**self.to_values(), name: text})
+
     def digest(self) -> str:
         """Return 16 hex digits that two equal settings share and two different ones do not."""
         lines = "\n".join(f"{name}={text}" for name, text in sorted(self.to_values().items()))
@@ -167,6 +188,7 @@ BOUNDS: dict[str, Bound] = {
 """Hard bounds: code, not settings. A value past one stops the start."""
 
 CHOICES: dict[str, tuple[str, ...]] = {
+    "venue": tuple(Venue),
     "halt_action": ("KEEP_PROTECTED", "FLATTEN"),
     "margin_mode": ("ISOLATED", "CROSS"),
     "decision_timeframe": ("1m", "5m", "15m", "1h", "4h"),

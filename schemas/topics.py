@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 from schemas.envelope import Event
 from schemas.events import account, control, data, intelligence, journal, market, orders, plan, risk
+from schemas.settings import Venue
 
 PREFIX = "tapeline."
 """Default prefix of every topic name on a broker."""
@@ -13,7 +15,8 @@ PREFIX = "tapeline."
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One topic. ``key``: the event field that keys it. ``sequenced``: written by the trader, ordered by ``seq``.
+    """One topic. ``key``: the event field that keys it. ``sequenced``: written by the trader, ordered by ``seq``
+    (``reports`` on a paper shard only, see ``outputs_of``).
 
     ``may_skip``: a message that cannot be read may be quarantined; elsewhere it stops the reader.
     """
@@ -81,7 +84,14 @@ TOPICS: tuple[Topic, ...] = (
         "verdicts",
         "account_id",
         "trader",
-        (risk.PlanApproved, risk.PlanDenied, risk.ReductionApproved, risk.TradingStateChanged, control.CommandHandled),
+        (
+            risk.PlanApproved,
+            risk.PlanDenied,
+            risk.ReductionApproved,
+            risk.TradingStateChanged,
+            risk.LimitOverridden,
+            control.CommandHandled,
+        ),
         sequenced=True,
     ),
     Topic(
@@ -110,7 +120,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic(
         "reports",
         "account_id",
-        "paper venue stage",
+        "gateway, or paper venue stage",
         (
             orders.SubmitAttempted,
             orders.NotSent,
@@ -140,7 +150,22 @@ TOPICS: tuple[Topic, ...] = (
 BY_NAME: dict[str, Topic] = {topic.name: topic for topic in TOPICS}
 TOPIC_OF: dict[type[Event], Topic] = {event: topic for topic in TOPICS for event in topic.events}
 INPUTS: tuple[str, ...] = ("settings", "commands", "ticks")
-"""Topics the trader takes as input, in the order a runner polls them."""
+"""Topics every trader takes as input, in the order a runner polls them; ``inputs_of`` says what a shard takes."""
 OUTPUTS: tuple[str, ...] = tuple(topic.name for topic in TOPICS if topic.sequenced)
+"""Topics a trader on paper writes; ``outputs_of`` says what a shard's trader writes."""
+REPORTS = "reports"
+"""What the venue said: written by the trader's own paper venue, or by a gateway and then an input of the trader."""
 JOURNAL = "journal"
 CHECKPOINTS = "checkpoints"
+
+
+@cache
+def inputs_of(venue: Venue) -> tuple[str, ...]:
+    """Return the input topics of a shard on a venue, in the order a runner polls them."""
+    return INPUTS if venue is Venue.PAPER else (*INPUTS, REPORTS)
+
+
+@cache
+def outputs_of(venue: Venue) -> tuple[str, ...]:
+    """Return the topics the trader of a shard on a venue writes, ordered by ``seq``."""
+    return OUTPUTS if venue is Venue.PAPER else tuple(name for name in OUTPUTS if name != REPORTS)

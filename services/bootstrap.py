@@ -10,12 +10,13 @@ from schemas.codec import decode, encode
 from schemas.envelope import NOT_SEQUENCED, Envelope
 from schemas.events.control import SettingsChanged
 from schemas.ids import derive_id
-from schemas.settings import TradingSettings
+from schemas.settings import SettingsError, TradingSettings
 from schemas.values import Micros
 from streams.log import create_log
 from streams.log.base import EventLog, NewRecord
 from streams.pipeline import CODE_VERSION, stages
 from streams.trader import Trader
+from streams.venues import venue_of
 
 SETTINGS = "settings"
 
@@ -24,10 +25,17 @@ def prepare_log(log: EventLog, settings: TradingSettings, *, shards: int = 1, ts
     """Create the topics and put the settings in force on the log of every shard; return whether they changed.
 
     ``ts_event``: market time of the first settings of a recorded run (its ids and bytes follow from it); None: the
-    wall clock. Settings equal to the newest ones on the log are not written again.
+    wall clock. Settings equal to the newest ones on the log are not written again. Raises SettingsError for another
+    venue than the log's: a shard is on one venue for life.
     """
     create_log(log, shards=shards)
     changed = False
+    for shard in range(shards):
+        if (venue := venue_of(log, shard)) not in (None, settings.venue):
+            raise SettingsError(
+                f"venue={settings.venue}: shard {shard} of this log is on {venue} for life; set it back, or begin a "
+                "new log"
+            )
     for shard in range(shards):
         if _newest_digest(log, shard) != settings.digest():
             log.append([_settings_record(log, settings, shard, ts_event)])

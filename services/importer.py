@@ -8,7 +8,7 @@ from itertools import chain
 from schemas.codec import encode
 from schemas.envelope import Envelope, Event
 from schemas.events.market import InstrumentDefined
-from schemas.settings import TradingSettings
+from schemas.settings import SettingsError, TradingSettings, Venue
 from schemas.topics import BY_NAME
 from services.bootstrap import prepare_log
 from streams.log.base import EventLog, LogError, NewRecord
@@ -36,8 +36,10 @@ def import_feed(
 
     A feed the log already begins to hold, be it the first or the tenth on it, is taken up where the log ends, so an
     import that was killed or is in doubt is simply run again. Raises FeedError (of the feed; what came before is on the
-    log) and LogError, also where the log goes on otherwise than the feed.
+    log), LogError, also where the log goes on otherwise than the feed, and SettingsError for a venue that is real.
     """
+    if settings.venue != Venue.PAPER:
+        raise SettingsError(f"venue={settings.venue}: a feed from files is traded on PAPER only; orders would be real")
     ticks = iter(feed)
     first = next(ticks, None)
     if first is None:

@@ -9,10 +9,12 @@ from threading import Lock
 from typing import NamedTuple
 
 from schemas.codec import CodecError, decode
-from schemas.topics import CHECKPOINTS, INPUTS, JOURNAL, TOPICS
+from schemas.settings import Venue
+from schemas.topics import CHECKPOINTS, JOURNAL, TOPICS, inputs_of
 from streams.journal import FailStop, JournalState, read_journal
 from streams.log.base import EventLog, LogError, end_of
 from streams.recovery import CHECKPOINTS_TRIED, commit_at, read_checkpoint
+from streams.venues import venue_of
 
 
 class TraderProgress(NamedTuple):
@@ -35,12 +37,15 @@ class TraderWatch:
         self._log = log
         self._shard = shard
         self._lock = Lock()
+        self._venue: Venue | None = None
         self._journal: JournalState | None = None
         self._committed_at: int | None = None
 
     def progress(self) -> TraderProgress:
         """Return how far the trader has come, by the commits that count. Raises LogError."""
-        inputs = sum(end_of(self._log, topic, self._shard) for topic in INPUTS)
+        self._venue = self._venue or venue_of(self._log, self._shard)
+        topics = inputs_of(self._venue or Venue.PAPER)
+        inputs = sum(end_of(self._log, topic, self._shard) for topic in topics)
         with self._lock:
             try:
                 journal = self._read_on()

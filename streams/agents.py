@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from schemas.topics import INPUTS
+from schemas.settings import Venue
+from schemas.topics import inputs_of
 from streams.shards import Shards
 from streams.transports.batching import Batch, BatchApp, PassThrough
 
 
 def declare_trader(app: BatchApp, shards: Shards) -> None:
     """Declare the agent that takes every input topic, and connect taking and giving up of shards to rebalances."""
-    topics = [app.topic_prefix + name for name in INPUTS]
+    topics = [app.topic_prefix + name for name in inputs_of(Venue.OKX)]  # a paper shard is not fed its own reports
 
     # acks=False: positions come from the journal, see transports/batching.py.
     @app.agent(app.topic(*topics, schema=PassThrough(), acks=False), name="trader", concurrency=1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from schemas.topics import INPUTS
 from streams.log.base import EventLog
 from streams.trader import Trader
 
@@ -19,7 +18,7 @@ def run_batch(
     progress: Callable[[int], None] | None = None,
     until: Callable[[], bool] | None = None,
 ) -> int:
-    """Take every input there is, topic by topic in the order of ``INPUTS``; return how many were taken.
+    """Take every input there is, topic by topic in the order of ``trader.inputs``; return how many were taken.
 
     The trader must have been started. ``progress``: called with the running total.
     ``until``: stop early when it says so. Raises TraderStopped.
@@ -27,7 +26,7 @@ def run_batch(
     taken = 0
     while not (until and until()):
         fetched = 0
-        for topic in INPUTS:
+        for topic in trader.inputs:
             records = log.read(topic, trader.shard, trader.position(topic), limit=FETCH)
             if records:
                 trader.process(topic, records)

@@ -13,7 +13,7 @@ CODE_VERSION = code_version()
 
 
 def stages() -> tuple[Stage[Any], ...]:
-    """Return the stages of a paper shard: quality > bars > features > ... > venue > account."""
+    """Return the stages: quality > bars > features > ... > venue (the paper one, on paper shards only) > account."""
     modules = (quality, bars, features, signals, regime, planner, risk, execution, venue, account)
     return tuple(module.STAGE for module in modules)
 

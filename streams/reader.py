@@ -1,7 +1,7 @@
 """Read a topic the way every consumer must: accept the record whose ``seq`` is the next, ignore every other.
 
 A lower ``seq`` is a repeat, a higher one means its predecessor will be published again before it (kernel, section 6).
-Topics the trader did not write are ordered by their offset alone.
+Topics the trader did not write, ``reports`` of a gateway among them, are ordered by their offset alone.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from schemas.codec import decode
 from schemas.envelope import Envelope, Event
-from schemas.topics import BY_NAME
 from streams.log.base import EventLog, StoredRecord, end_of
+from streams.venues import is_sequenced
 
 
 class Accepted(NamedTuple):
@@ -36,15 +36,18 @@ class SeqReader:
         self.seq = seq
         self.repeats = 0
         self.ahead = 0
-        self._sequenced = BY_NAME[topic].sequenced
+        self._sequenced: bool | None = None
 
     def poll(self, limit: int) -> list[Accepted]:
         """Return the next accepted records among up to ``limit`` stored ones; empty: nothing new that counts.
 
         ``offset`` moves past every record looked at. Raises CodecError for bytes that are not a record of ours.
         """
-        accepted = []
-        for record in self.log.read(self.topic, self.partition, self.offset, limit=limit):
+        accepted: list[Accepted] = []
+        records = self.log.read(self.topic, self.partition, self.offset, limit=limit)
+        if records and self._sequenced is None:  # not before: an empty log does not say yet where its orders go
+            self._sequenced = is_sequenced(self.log, self.topic, self.partition)
+        for record in records:
             envelope, event = decode(record.value)
             self.offset = record.offset + 1
             if self._sequenced and not self._is_next(envelope.seq):

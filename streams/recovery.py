@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from schemas.codec import decode
 from schemas.envelope import Envelope, Event
 from schemas.events.journal import CheckpointTaken, Claimed, Committed, Position
-from schemas.topics import CHECKPOINTS, INPUTS, JOURNAL, OUTPUTS
+from schemas.settings import Venue
+from schemas.topics import CHECKPOINTS, JOURNAL, inputs_of, outputs_of
 from streams.core.kernel import Digest, Kernel, KernelError, Output, decompress, digest_outputs, state_digest
 from streams.journal import (
     GENESIS,
@@ -27,10 +28,10 @@ from streams.journal import (
 )
 from streams.log.base import EventLog, LogError
 from streams.reader import SeqReader
+from streams.venues import SETTINGS, venue_of
 
 CHECKPOINTS_TRIED = 5
 """How many of the newest checkpoints are tried before the replay starts from the beginning."""
-SETTINGS = "settings"
 REPEATS_MAX = 200
 """How many records at the end of a topic may be another owner's late repeats when a checkpoint is taken."""
 
@@ -58,9 +59,9 @@ class Place:
     next_step: int = 0
 
 
-def beginning() -> Place:
-    """Return the place before the first step."""
-    return Place(dict.fromkeys(INPUTS, 0), dict.fromkeys(OUTPUTS, (0, 0)))
+def beginning(venue: Venue) -> Place:
+    """Return the place before the first step of a shard on a venue."""
+    return Place(dict.fromkeys(inputs_of(venue), 0), dict.fromkeys(outputs_of(venue), (0, 0)))
 
 
 def input_positions(positions: Mapping[str, int]) -> tuple[Position, ...]:
@@ -104,7 +105,7 @@ def recover(log: EventLog, shard: int, kernel: Kernel, epoch: int) -> Recovered:
     running = kernel.code_version
     journal, place = restore_newest(log, shard, kernel)
     from_step, recorded_by = place.next_step, journal.claim.code_version if journal.claim else ""
-    published = {topic: _published(log, topic, shard, *place.outputs[topic]) for topic in OUTPUTS}
+    published = {topic: _published(log, topic, shard, *place.outputs[topic]) for topic in place.outputs}
     missing: list[Output] = []
     for counted in read_journal(log, shard, journal, epoch + 1):
         recorded_by = counted.claim.code_version
@@ -181,7 +182,7 @@ def restore_newest(log: EventLog, shard: int, kernel: Kernel) -> tuple[JournalSt
         commit = counted.commit
         state = JournalState(commit.epoch, counted.claim, commit.last_step + 1, commit.chain, counted.offset + 1)
         return state, place
-    return JournalState(), beginning()
+    return JournalState(), beginning(venue_of(log, shard) or Venue.PAPER)
 
 
 def restore_checkpoint(
@@ -201,18 +202,17 @@ def restore_checkpoint(
             f"shard {shard}: the checkpoint at step {checkpoint.step} cannot be gone on from: {error}; recorded by "
             f"code {recorded_by}, this is {running or 'another'}: run the version that recorded it, or start a new log"
         ) from error
-    place = place_of(checkpoint)
+    place = place_of(checkpoint, kernel.venue)
     for name in joining:
         kernel.introduce(name, _settings_in_force(log, shard, place))
     return place
 
 
 def _refuse_topics_gone(checkpoint: CheckpointTaken) -> None:
-    gone = sorted(
-        {p.topic for p in checkpoint.inputs} - set(INPUTS) | {p.topic for p in checkpoint.outputs} - set(OUTPUTS)
-    )
+    gone = {p.topic for p in checkpoint.inputs} - set(inputs_of(Venue.OKX))
+    gone |= {p.topic for p in checkpoint.outputs} - set(outputs_of(Venue.PAPER))
     if gone:
-        raise ValueError(f"topic {gone[0]} is no input or output of this version")
+        raise ValueError(f"topic {min(gone)} is no input or output of this version")
 
 
 def _settings_in_force(log: EventLog, shard: int, place: Place) -> tuple[Envelope, Event]:
@@ -267,11 +267,11 @@ def usable(log: EventLog, shard: int, checkpoint: CheckpointTaken, counted: Coun
     return all(_ends_with(log, p.topic, shard, p.offset, p.seq) for p in checkpoint.outputs)
 
 
-def place_of(checkpoint: CheckpointTaken) -> Place:
+def place_of(checkpoint: CheckpointTaken, venue: Venue) -> Place:
     """Return the place right after the commit a checkpoint was taken at."""
     return Place(
-        inputs=dict.fromkeys(INPUTS, 0) | {p.topic: p.offset for p in checkpoint.inputs},
-        outputs=dict.fromkeys(OUTPUTS, (0, 0)) | {p.topic: (p.offset, p.seq) for p in checkpoint.outputs},
+        inputs=dict.fromkeys(inputs_of(venue), 0) | {p.topic: p.offset for p in checkpoint.inputs},
+        outputs=dict.fromkeys(outputs_of(venue), (0, 0)) | {p.topic: (p.offset, p.seq) for p in checkpoint.outputs},
         chain=checkpoint.chain,
         next_step=checkpoint.step + 1,
     )

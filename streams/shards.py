@@ -16,7 +16,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Event, Lock
 from typing import Any
 
-from schemas.topics import INPUTS
 from streams.log.base import EventLog, LogError
 from streams.trader import Trader
 from streams.transports.batching import Batch, Fail
@@ -192,14 +191,21 @@ class Shards:
     async def take(self, batch: Batch) -> None:
         """Hand a batch to its shard, behind at most one unfinished one. A shard no longer in hand ignores it."""
         shard = self._shards.get(batch.partition)
-        if shard is not None and shard.live:
+        if shard is not None and shard.live and batch.topic in shard.trader.inputs:
             await shard.drained(QUEUED_BATCHES)
             shard.offer(shard.process, batch)
 
     def next_offset(self, topic: str, partition: int) -> int | None:
         """Return where reading an input goes on; None while its shard is not live here."""
         shard = self._shards.get(partition)
-        return shard.trader.position(topic) if shard is not None and shard.live else None
+        if shard is None or not shard.live or topic not in shard.trader.inputs:
+            return None
+        return shard.trader.position(topic)
+
+    def takes(self, topic: str, partition: int) -> bool:
+        """Return whether a topic is read for a partition's shard: not the reports a paper shard wrote itself."""
+        shard = self._shards.get(partition)
+        return shard is None or not shard.live or topic in shard.trader.inputs
 
     def heartbeat(self) -> None:
         """Let idle traders commit inputs that caused nothing. Called from the watchdog's thread."""
@@ -231,7 +237,8 @@ class Shards:
 
     def _behind(self, shard: Shard) -> bool:
         try:
-            return any(self._log.end_offset(topic, shard.number) > shard.trader.position(topic) for topic in INPUTS)
+            trader = shard.trader
+            return any(self._log.end_offset(topic, shard.number) > trader.position(topic) for topic in trader.inputs)
         except LogError as error:
             logger.warning("shard %d: the log does not answer: %s", shard.number, error)
             return False

@@ -12,12 +12,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from schemas.events.journal import CheckpointTaken, Claimed, Run
-from schemas.topics import CHECKPOINTS, INPUTS, JOURNAL
+from schemas.settings import Venue
+from schemas.topics import CHECKPOINTS, JOURNAL, inputs_of
 from streams.core.kernel import Digest, Kernel, Output, compress, digest_outputs, state_digest
 from streams.core.stage import Stage
 from streams.journal import FailStop, Fenced, Unsure, commit_of, output_records, trader_record
 from streams.log.base import Append, EventLog, LogError, StoredRecord
 from streams.recovery import Recovered, input_positions, output_positions, recover
+from streams.venues import venue_of
 
 logger = logging.getLogger("tapeline.trader")
 
@@ -53,7 +55,7 @@ class Trader:
         self.kernel = Kernel(stages, code_version=code_version)
         self.worker = worker
         self.code_version = code_version
-        self.positions: dict[str, int] = dict.fromkeys(INPUTS, 0)
+        self.positions: dict[str, int] = {}
         self.outputs_total = 0
         self._checkpoint_inputs = checkpoint_inputs
         self._epoch = -1
@@ -72,7 +74,8 @@ class Trader:
 
         Raises TraderStopped (Fenced, Unsure, FailStop); LogError when the log has no settings to start from.
         """
-        claim = Claimed(self.worker, self.code_version, tuple(INPUTS))
+        venue = self._venue()
+        claim = Claimed(self.worker, self.code_version, inputs_of(venue))
         try:
             (self._epoch,) = self.log.append([self._record(JOURNAL, claim)])
         except LogError as error:
@@ -96,12 +99,20 @@ class Trader:
             self._take_first_settings()
         return recovered
 
+    def _venue(self) -> Venue:
+        venue = venue_of(self.log, self.shard)
+        if venue is None:
+            raise LogError(f"shard {self.shard}: the settings topic is empty; `tapeline feed import` writes the first")
+        return venue
+
     def _take_first_settings(self) -> None:
         """Step through the first settings before anything else: no stage decides without limits in force."""
-        first = self.log.read("settings", self.shard, 0, limit=1)
-        if not first:
-            raise LogError(f"shard {self.shard}: the settings topic is empty; `tapeline feed import` writes the first")
-        self.process("settings", first)
+        self.process("settings", self.log.read("settings", self.shard, 0, limit=1))
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The topics this shard takes, in the order a runner polls them; empty before ``start``."""
+        return tuple(self.positions)
 
     def position(self, topic: str) -> int:
         """Return the offset of the next input to take from a topic."""

@@ -14,13 +14,15 @@ from typing import Any
 
 from schemas.codec import CodecError, decode
 from schemas.envelope import Envelope, Event
-from schemas.topics import CHECKPOINTS, JOURNAL, OUTPUTS
+from schemas.settings import Venue
+from schemas.topics import CHECKPOINTS, JOURNAL, outputs_of
 from streams.core.kernel import Digest, Kernel, KernelError, Output, digest_outputs, state_digest
 from streams.core.stage import Stage
 from streams.journal import READ_LIMIT, CountedCommit, FailStop, JournalState, read_journal
 from streams.log.base import EventLog, end_of
 from streams.reader import Accepted, SeqReader
 from streams.recovery import Place, beginning, read_checkpoint, read_inputs, restore_checkpoint, usable
+from streams.venues import venue_of
 
 READ_AHEAD = 500
 """Stored outputs fetched at once per topic."""
@@ -103,8 +105,9 @@ def verify(
     says so.
     With ``open_again`` and ``stages_again`` (picklable functions) segments run in ``workers`` processes.
     """
-    ends = {topic: end_of(log, topic, shard) for topic in OUTPUTS}  # before the journal: its commits come first
     try:
+        venue = _venue(log, shard)
+        ends = {topic: end_of(log, topic, shard) for topic in outputs_of(venue)}  # before the journal: it leads
         commits = list(read_journal(log, shard, JournalState(), log.end_offset(JOURNAL, shard)))
     except (FailStop, CodecError) as error:
         return Report(difference=Difference(0, "journal", str(error)))
@@ -117,6 +120,11 @@ def verify(
         reports = _gather((verify_segment(log, shard, stages, s, commits, code_version) for s in segments), progress)
     report = _account_for(_merge(reports), log, shard, ends, commits)
     return _by_version(report, code_version, commits, list(zip(segments, reports, strict=True)))
+
+
+def _venue(log: EventLog, shard: int) -> Venue:
+    """Return the shard's venue; a log without settings has no steps either."""
+    return venue_of(log, shard) or Venue.PAPER
 
 
 def _gather(reports: Iterator[Report] | Any, progress: Callable[[int], None] | None) -> list[Report]:
@@ -163,7 +171,7 @@ def verify_segment(
     code_version: str = "",
 ) -> Report:
     """Re-run one segment and compare it with what is stored."""
-    kernel, place = Kernel(stages, code_version=code_version), beginning()
+    kernel, place = Kernel(stages, code_version=code_version), beginning(_venue(log, shard))
     if segment.checkpoint_offset is not None:
         try:
             place = _restored(log, shard, kernel, segment.checkpoint_offset, commits)
@@ -252,7 +260,7 @@ class _Stored:
             topic: SeqReader(log, topic, shard, offset=offset, seq=seq)
             for topic, (offset, seq) in place.outputs.items()
         }
-        self._ready: dict[str, list[Accepted]] = {topic: [] for topic in OUTPUTS}
+        self._ready: dict[str, list[Accepted]] = {topic: [] for topic in place.outputs}
 
     def compare(self, output: Output) -> Difference | None:
         """Return how a re-run output differs from the stored one with its number; None: not at all."""
@@ -355,12 +363,12 @@ def _account_for(
     """Digest every topic; report outputs that stand on the log although no counted commit accounts for them."""
     if report.difference:
         return report
-    implied = dict.fromkeys(OUTPUTS, 0)
+    implied = dict.fromkeys(ends, 0)
     for counted in commits:
         for part in counted.commit.outputs:
             implied[part.topic] = part.first_seq + part.count
-    for topic in OUTPUTS:
-        count, digest = topic_digest(log, shard, topic, end=ends[topic])
+    for topic, end in ends.items():
+        count, digest = topic_digest(log, shard, topic, end=end)
         if count > implied[topic]:
             detail = (
                 f"{topic} holds {count} outputs, the journal accounts for {implied[topic]}: seq {implied[topic]} and "

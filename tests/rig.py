@@ -16,7 +16,7 @@ from schemas.events.common import (
     QuantityUnit,
     TriggerPriceType,
 )
-from schemas.events.market import InstrumentDefined, InstrumentKind, MarkPrice, Quote, Trade, VenueBar
+from schemas.events.market import IndexPrice, InstrumentDefined, InstrumentKind, MarkPrice, Quote, Trade, VenueBar
 from schemas.events.market import Side as Aggressor
 from schemas.events.orders import FillBooked, VenueFill
 from schemas.events.plan import Entry, StopSpec, Target
@@ -93,6 +93,10 @@ class Rig:
     def mark(self, price: str, *, ts: int | None = None, instrument_id: str = "BTC-USDT-SWAP") -> list[Event]:
         """Feed a mark price."""
         return self.feed(MarkPrice(instrument_id, Price(Decimal(price))), ts=ts)
+
+    def index(self, price: str, *, ts: int | None = None, index_id: str = "BTC-USDT") -> list[Event]:
+        """Feed an index price, by default under the index's own id as OKX names it."""
+        return self.feed(IndexPrice(index_id, Price(Decimal(price))), ts=ts)
 
     def trade(
         self,

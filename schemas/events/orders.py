@@ -36,6 +36,8 @@ class OrderIntended(Event):
     """An order the gateway (or paper venue) may send once. ``quantity`` in ``quantity_unit``.
 
     ``valid_until``: the venue must not accept it later; None for protection, which has no expiry.
+    ``trigger_price_type``: the price a stop asks the venue to watch; ``trigger_source``: the one watched when it was
+    intended, LAST where the mark or index asked for is missing, stale or coarser than the bars.
     """
 
     client_order_id: str
@@ -59,6 +61,7 @@ class OrderIntended(Event):
     valid_until: Micros | None
     exit_reason: ExitReason | None
     plan_stop_price: Price | None = None
+    trigger_source: TriggerPriceType | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,7 +356,7 @@ class FillBooked(Event):
     """A canonical fill: each venue trade id once, joined with what the order was for.
 
     ``fee`` in quote currency (a spot buy's base fee converted at the fill price, ``fee_base`` beside it);
-    ``slippage_bps`` positive = worse than arrival.
+    ``slippage_bps`` positive = worse than arrival. ``trigger_source``: the price that fired a stop, or liquidated.
     """
 
     fill_id: str
@@ -377,3 +380,4 @@ class FillBooked(Event):
     margin_mode: MarginMode
     margin_leverage: int
     penalty: Money
+    trigger_source: TriggerPriceType | None = None

@@ -199,3 +199,18 @@ class TradingStateChanged(Event):
     detail: str
     command_id: str | None = None
     peak_reset: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LimitOverridden(Event):
+    """An operator moved one limit inside its hard bound: every stage that uses the number goes by ``value`` now.
+
+    ``value``, ``previous``: as the settings write them. The next SettingsChanged states every number anew and ends it.
+    """
+
+    account_id: str
+    name: str
+    value: str
+    previous: str
+    reason: str
+    command_id: str

@@ -15,7 +15,15 @@ from schemas.events.data import TickQuarantined
 from schemas.events.market import FeedStatus, FundingSettled, LineQuarantined, MarkPrice, Trade, VenueBar
 from schemas.events.orders import FillBooked, OrderIntended
 from schemas.events.plan import PlanDeclined, PlanProposed
-from schemas.events.risk import CheckResult, DenialCode, PlanApproved, PlanDenied, StateCauseKind, TradingStateChanged
+from schemas.events.risk import (
+    CheckResult,
+    DenialCode,
+    LimitOverridden,
+    PlanApproved,
+    PlanDenied,
+    StateCauseKind,
+    TradingStateChanged,
+)
 from schemas.settings import TradingSettings
 from streams.log.base import EventLog
 from streams.reader import SeqReader
@@ -90,6 +98,8 @@ class Run:
     """Everything the summary of a run shows."""
 
     settings: TradingSettings = field(default_factory=TradingSettings)
+    settings_digest: str = ""
+    overrides: Counter[str] = field(default_factory=Counter)
     origins: set[str] = field(default_factory=set)
     markets: dict[str, Market] = field(default_factory=dict)
     quarantined: Counter[str] = field(default_factory=Counter)
@@ -180,7 +190,14 @@ def _feed(run: Run, envelope: Envelope, event: FeedStatus) -> None:
 
 
 def _settings(run: Run, envelope: Envelope, event: SettingsChanged) -> None:
-    run.settings = TradingSettings.from_values(event.values)
+    run.settings, run.settings_digest = TradingSettings.from_values(event.values), event.digest
+
+
+def _overridden(run: Run, envelope: Envelope, event: LimitOverridden) -> None:
+    """Take an override of the settings now in force; those of settings since replaced ended with them."""
+    run.overrides[event.name] += 1
+    if envelope.settings_digest == run.settings_digest:
+        run.settings = run.settings.with_value(event.name, event.value)
 
 
 def _verdict(run: Run, envelope: Envelope, event: PlanApproved) -> None:
@@ -274,6 +291,7 @@ _HANDLERS: dict[type[Event], Callable[..., None]] = {
     FundingSettled: _funding,
     FeedStatus: _feed,
     SettingsChanged: _settings,
+    LimitOverridden: _overridden,
     PlanApproved: _verdict,
     EquityChanged: _equity,
     CashFlowed: _cash,

@@ -94,6 +94,8 @@ def _decisions(run: Run, language: Language) -> list[str]:
         ("fills", sum(run.fills.values()), tally(run.fills)),
         ("states", sum(run.causes.values()), tally(run.causes)),
     ]
+    if run.overrides:
+        rows.append(("overrides", sum(run.overrides.values()), tally(run.overrides)))
     lines = [f"{word('decisions', language)}:"]
     for key, count, detail in rows:
         lines.append(f"  {pad(word(key, language), 22)} {count:>7,}  {detail}".rstrip())

@@ -21,7 +21,8 @@ from schemas.envelope import Envelope, Event, Message
 from schemas.events.control import SettingsChanged
 from schemas.events.data import MessageQuarantined
 from schemas.ids import derive_id, output_id
-from schemas.topics import BY_NAME, OUTPUTS, TOPIC_OF
+from schemas.settings import Venue, venue_in
+from schemas.topics import BY_NAME, TOPIC_OF, outputs_of
 from schemas.values import Micros
 from streams.core.stage import Stage
 
@@ -52,14 +53,18 @@ class Output(NamedTuple):
 
 @dataclass(slots=True)
 class Counters:
-    """What the kernel itself remembers, beside the stages. ``seqs``: next number by output topic."""
+    """What the kernel itself remembers, beside the stages. ``seqs``: next number by output topic.
+
+    ``venue``: of the first settings, empty before them; which topics are outputs follows from it.
+    """
 
     step: int = 0
     clock: int = 0
     settings_digest: str = ""
+    venue: str = ""
     bad_run: int = 0
     bad_total: int = 0
-    seqs: dict[str, int] = field(default_factory=lambda: dict.fromkeys(OUTPUTS, 0))
+    seqs: dict[str, int] = field(default_factory=lambda: dict.fromkeys(outputs_of(Venue.PAPER), 0))
 
 
 _COUNTERS = TypeAdapter(Counters)
@@ -78,6 +83,11 @@ class Kernel:
         self.states: list[Any] = [stage.initial() for stage in self.stages]
         self._adapters = [TypeAdapter(stage.state_type) for stage in self.stages]
         self._routes: dict[type[Event], tuple[tuple[int, Stage[Any]], ...]] = {}
+
+    @property
+    def venue(self) -> Venue:
+        """The venue of the shard's settings; PAPER before them."""
+        return Venue(self.counters.venue or Venue.PAPER)
 
     # -- stepping -------------------------------------------------------------------------------------------------
 
@@ -99,10 +109,24 @@ class Kernel:
         if envelope.ts_event > counters.clock:
             counters.clock = envelope.ts_event
         if type(event) is SettingsChanged:
-            counters.settings_digest = event.digest
+            self._take_settings(event)
         outputs = self._work_off(Message(envelope, event, Micros(counters.clock)))
         counters.step += 1
         return outputs
+
+    def _take_settings(self, event: SettingsChanged) -> None:
+        """Remember which settings are in force. The first decide the venue, for the life of the shard."""
+        counters, venue = self.counters, venue_in(event.values)
+        if counters.venue not in ("", venue):
+            raise KernelError(
+                f"step {counters.step}: settings with venue={venue}, but this shard is on {counters.venue} for life; "
+                "begin a new log for another venue"
+            )
+        if not counters.venue:
+            counters.venue = venue
+            counters.seqs = {topic: counters.seqs[topic] for topic in outputs_of(venue)}
+            self._routes.clear()
+        counters.settings_digest = event.digest
 
     def _work_off(self, first: Message) -> list[Output]:
         outputs: list[Output] = []
@@ -147,7 +171,12 @@ class Kernel:
     ) -> Message:
         counters = self.counters
         topic = TOPIC_OF[type(event)]
-        seq = counters.seqs[topic.name]
+        seq = counters.seqs.get(topic.name)
+        if seq is None:
+            raise KernelError(
+                f"step {counters.step}: stage {stage} emitted {type(event).__name__}, but on {counters.venue} topic "
+                f"{topic.name} is the gateway's to write"
+            )
         counters.seqs[topic.name] = seq + 1
         envelope = Envelope(
             output_id(cause.envelope.event_id, stage, number),
@@ -169,7 +198,8 @@ class Kernel:
     def _route(self, kind: type[Event]) -> tuple[tuple[int, Stage[Any]], ...]:
         route = self._routes.get(kind)
         if route is None:
-            route = tuple((index, stage) for index, stage in enumerate(self.stages) if kind in stage.takes)
+            taking = ((index, stage) for index, stage in enumerate(self.stages) if kind in stage.takes)
+            route = tuple(pair for pair in taking if pair[1].only_on in (None, self.venue))
             self._routes[kind] = route
         return route
 
@@ -217,8 +247,10 @@ class Kernel:
         counters = _load(_COUNTERS, KERNEL, loaded[KERNEL])
         pairs = zip(self._adapters, self.stages, strict=True)
         states = [_load(a, s.name, loaded[s.name]) if s.name in loaded else s.initial() for a, s in pairs]
-        counters.seqs = dict.fromkeys(OUTPUTS, 0) | counters.seqs
+        outputs = outputs_of(Venue(counters.venue or Venue.PAPER))
+        counters.seqs = dict.fromkeys(outputs, 0) | counters.seqs
         self.counters, self.states = counters, states
+        self._routes.clear()
         return tuple(name for name in names if name not in loaded)
 
     def introduce(self, stage_name: str, settings: tuple[Envelope, Event]) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from schemas.envelope import Event, Message
+from schemas.settings import Venue
 
 S = TypeVar("S")
 
@@ -23,6 +24,7 @@ class Stage(Generic[S]):
     evolve: ``(state, message) -> state``; the only place that changes state. It sees every message ``decide`` saw,
       after it, and then every event ``decide`` returned, each in an envelope of its own.
     state_type: a dataclass whose fields pydantic can write to JSON and read back to an equal object (checkpoints).
+    only_on: the venue whose shards have this stage; elsewhere it is given nothing. None: every shard.
     """
 
     name: str
@@ -31,3 +33,4 @@ class Stage(Generic[S]):
     initial: Callable[[], S]
     decide: Callable[[S, Message], Sequence[Event]]
     evolve: Callable[[S, Message], S]
+    only_on: Venue | None = None

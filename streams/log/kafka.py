@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from schemas.topics import INPUTS, JOURNAL, PREFIX
+from schemas.topics import INPUTS, JOURNAL, PREFIX, REPORTS
 from streams.log.base import Append, LogError, NewRecord, NoTopic, StoredRecord
 from streams.log.kafka_reader import INCURABLE, PartitionReader
 from streams.log.kafka_topics import MESSAGE_BYTES_MAX, create_missing, refuse_forgetful, topic_settings
@@ -206,7 +206,7 @@ class KafkaLog:
             raise LogError(f"topic {topic} has {self.partitions(topic)} partitions, there is no partition {partition}")
 
     def _settings(self, topic: str) -> dict[str, str]:
-        return topic_settings(flush=self.address.flush and topic in (*INPUTS, JOURNAL))
+        return topic_settings(flush=self.address.flush and topic in (*INPUTS, REPORTS, JOURNAL))
 
     def _new_consumer(self) -> Consumer:
         settings = {

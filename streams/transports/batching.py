@@ -44,7 +44,10 @@ class Positions(Protocol):
     """Who knows where reading goes on."""
 
     def next_offset(self, topic: str, partition: int) -> int | None:
-        """Return the offset of the next input to take; None: the partition's shard is not in hand."""
+        """Return the offset of the next input to take; None: the shard is not in hand, or takes no such topic."""
+
+    def takes(self, topic: str, partition: int) -> bool:
+        """Return whether the topic is to be fetched for this partition's shard."""
 
 
 class Nowhere:
@@ -52,6 +55,9 @@ class Nowhere:
 
     def next_offset(self, topic: str, partition: int) -> int | None:
         return None
+
+    def takes(self, topic: str, partition: int) -> bool:
+        return True
 
 
 Fail = Callable[[str, BaseException], None]
@@ -121,12 +127,18 @@ class BatchConsumer(base.Consumer):
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> dict[TP, list[Batch]]:
         seeks = self.seeks
-        fetched = await self._fetch(active_partitions, timeout)
+        fetched = await self._fetch(self._taken(active_partitions), timeout)
         if seeks != self.seeks:
             await self.perform_seek()
             return {}
         bare = self._app.bare_name
         return {tp: [Batch(bare(tp.topic), tp.partition, records)] for tp, records in fetched.items() if records}
+
+    def _taken(self, partitions: set[TP] | None) -> set[TP] | None:
+        if partitions is None:
+            return None
+        app = self._app
+        return {tp for tp in partitions if app.positions.takes(app.bare_name(tp.topic), tp.partition)}
 
     def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
         batch = cast(Batch, record)

@@ -334,6 +334,7 @@ CREATE TABLE fills (
   margin_mode TEXT NOT NULL,
   margin_leverage BIGINT NOT NULL,
   penalty NUMERIC(38, 8) NOT NULL,
+  trigger_source TEXT,
   CONSTRAINT fills_pkey PRIMARY KEY (ts_event, log_partition, log_offset)
 );
 CREATE INDEX fills_client_order_id_idx ON fills (client_order_id);
@@ -506,6 +507,29 @@ CREATE TABLE journal_commits (
   CONSTRAINT journal_commits_pkey PRIMARY KEY (ts_event, log_partition, log_offset)
 );
 CREATE INDEX journal_commits_event_id_idx ON journal_commits (event_id);
+CREATE TABLE limit_overrides (
+  event_type TEXT NOT NULL,
+  event_id TEXT NOT NULL,
+  correlation_id TEXT NOT NULL,
+  causation_id TEXT NOT NULL,
+  stage TEXT NOT NULL,
+  step BIGINT NOT NULL,
+  ordinal BIGINT NOT NULL,
+  seq BIGINT NOT NULL,
+  ts_event TIMESTAMP WITH TIME ZONE NOT NULL,
+  ts_ingest TIMESTAMP WITH TIME ZONE NOT NULL,
+  settings_digest TEXT NOT NULL,
+  log_partition INTEGER NOT NULL,
+  log_offset BIGINT NOT NULL,
+  account_id TEXT NOT NULL,
+  name TEXT NOT NULL,
+  value TEXT NOT NULL,
+  previous TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  command_id TEXT NOT NULL,
+  CONSTRAINT limit_overrides_pkey PRIMARY KEY (ts_event, log_partition, log_offset)
+);
+CREATE INDEX limit_overrides_event_id_idx ON limit_overrides (event_id);
 CREATE TABLE mark_prices (
   event_type TEXT NOT NULL,
   event_id TEXT NOT NULL,
@@ -560,6 +584,7 @@ CREATE TABLE order_events (
   valid_until TIMESTAMP WITH TIME ZONE,
   exit_reason TEXT,
   plan_stop_price NUMERIC(38, 12),
+  trigger_source TEXT,
   reason TEXT,
   venue_order_id TEXT,
   filled_quantity NUMERIC(38, 12),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from schemas.events.common import Liquidity, MarginMode, OrderType, PositionSide, QuantityUnit, Side, TriggerPriceType
-from schemas.values import Micros, Money, Price, Quantity
+from schemas.values import Micros, Money, Price, Quantity, Rate
 
 
 class OrderStatus(StrEnum):
@@ -53,10 +53,11 @@ class AmendResult(StrEnum):
 class VenueOrder:
     """One order or algo order as the venue shows it.
 
-    client_order_id: ours as sent; of an order that an algo order became, the algo order's; None: not ours (by hand, by
-    the venue). quantity: in total, as now in force; in QUOTE only for a foreign spot market order. filled_quantity: in
-    the instrument's unit; of an algo order, of its child where ``find_order`` looked it up. position_side: None in net
-    mode and on spot. cancel_code: OKX's ``cancelSource`` (31: post-only would take), ``failCode`` of an algo order.
+    client_order_id: as sent, so one the log does not know is foreign; of an order that an algo order became, the algo
+    order's; None: made without one (by hand, by the venue). quantity: in total, as now in force; in QUOTE only for a
+    foreign spot market order; 0: an algo order that closes whatever is held. filled_quantity: in the instrument's
+    unit; of an algo order, of its children where ``find_order`` looked them up. position_side: None in net mode and on
+    spot. cancel_code: ``cancelSource`` (31: post-only would take), ``failCode`` of an algo order.
     """
 
     client_order_id: str | None
@@ -194,3 +195,37 @@ class AccountConfig:
     position_mode: PositionMode
     permissions: frozenset[str]
     ip_addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FeeRates:
+    """Fees in force, as plain fractions of the notional; positive = paid (OKX writes them negative)."""
+
+    maker: Rate
+    taker: Rate
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedPosition:
+    """What a position that was closed (in part or whole) earned by OKX's books; fees and penalty positive = paid."""
+
+    position_id: str
+    instrument_id: str
+    direction: PositionSide
+    closed_quantity: Quantity
+    avg_entry_price: Price | None
+    avg_exit_price: Price | None
+    realized_pnl: Money
+    gross_pnl: Money
+    fees: Money
+    funding: Money
+    liquidation_penalty: Money
+    settled_pnl: Money
+    ts_opened: Micros
+    ts_updated: Micros
+
+    @property
+    def unexplained(self) -> Money:
+        """What the parts do not explain of the whole; zero by OKX's own identity (rounding aside)."""
+        parts = self.gross_pnl - self.fees + self.funding - self.liquidation_penalty + self.settled_pnl
+        return Money(self.realized_pnl - parts)

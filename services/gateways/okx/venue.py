@@ -20,11 +20,13 @@ from enum import StrEnum
 from typing import Protocol
 
 from schemas.events.common import MarginMode, OrderType, PositionSide
-from schemas.events.market import InstrumentDefined
+from schemas.events.market import InstrumentDefined, InstrumentKind
 from schemas.events.orders import AmendIntended, OrderIntended
 from schemas.values import Micros, Quantity
 from services.gateways.okx.facts import (
     AccountConfig,
+    ClosedPosition,
+    FeeRates,
     VenueBalance,
     VenueBill,
     VenueExecution,
@@ -193,6 +195,12 @@ class VenueClient(Protocol):
 
     async def account_config(self) -> AccountConfig:
         """Return the account's modes and the key's permissions."""
+
+    async def fee_rates(self, kind: InstrumentKind) -> FeeRates:
+        """Return the account's fees in force for spot pairs or USDT swaps."""
+
+    async def closed_positions(self, since: Micros) -> Sequence[ClosedPosition]:
+        """Return what OKX booked for positions closed since a moment (at most three months back), oldest first."""
 
     async def set_leverage(
         self,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 from schemas.envelope import Event, Message
@@ -39,7 +40,7 @@ from schemas.events.orders import (
     VenueFunding,
 )
 from schemas.events.plan import PlanProposed
-from schemas.events.risk import PlanApproved, TradingStateChanged
+from schemas.events.risk import LimitOverridden, PlanApproved, TradingStateChanged
 from schemas.settings import TradingSettings
 from schemas.values import Money
 from streams.core.account import cash, records
@@ -273,6 +274,12 @@ def _evolve_settings(state: AccountState, event: SettingsChanged, message: Messa
     return state
 
 
+def _evolve_override(state: AccountState, event: LimitOverridden, message: Message) -> AccountState:
+    if event.name == "slippage_buffer_pct":
+        state.slippage_buffer_pct = Decimal(event.value)
+    return state
+
+
 def _evolve_instrument(state: AccountState, event: InstrumentDefined, message: Message) -> AccountState:
     if event.kind is InstrumentKind.SPOT:
         _desk(state, event.instrument_id).view.min_quantity = event.min_quantity
@@ -343,6 +350,7 @@ _EVOLVE: dict[type[Event], Callable[[AccountState, Any, Message], AccountState]]
     TransferCash: _evolve_transfer,
     EquityChanged: _evolve_equity,
     SettingsChanged: _evolve_settings,
+    LimitOverridden: _evolve_override,
     InstrumentDefined: _evolve_instrument,
     FeedStatus: _evolve_feed,
     PlanProposed: _evolve_proposal,

@@ -13,7 +13,7 @@ from typing import Any
 from schemas.envelope import Event, Message
 from schemas.events.common import ExitReason, TradingState
 from schemas.events.control import SettingsChanged, TimerFired
-from schemas.events.market import InstrumentDefined, MarkPrice, Trade, VenueBar
+from schemas.events.market import FeedStatus, IndexPrice, InstrumentDefined, MarkPrice, Trade, VenueBar
 from schemas.events.orders import (
     NotSent,
     OrderAccepted,
@@ -33,9 +33,9 @@ from schemas.events.orders import (
     VenueLiquidated,
     VenueRejected,
 )
-from schemas.events.risk import PlanApproved, ReductionApproved, TradingStateChanged
+from schemas.events.risk import LimitOverridden, PlanApproved, ReductionApproved, TradingStateChanged
 from schemas.values import Quantity
-from streams.core.execution import fills, fold
+from streams.core.execution import fills, fold, watch
 from streams.core.execution.draft import STAGE_NAME, Draft
 from streams.core.execution.follow import better_stop, may_follow
 from streams.core.execution.orders import AT_VENUE, InvalidTransition, OrderRecord
@@ -59,6 +59,7 @@ def decide(state: ExecutionState, message: Message) -> Sequence[Event]:
 def evolve(state: ExecutionState, message: Message) -> ExecutionState:
     """Fold a message, or one of execution's own events."""
     fold.apply(state, message.event, message.now)
+    watch.note(state.prices, state.instruments, message.event, message.now)
     return state
 
 
@@ -255,6 +256,7 @@ _DECIDE: dict[type[Event], Callable[[ExecutionState, Message, Any], Sequence[Eve
     Trade: _trade,
     VenueBar: _bar,
     MarkPrice: _clock,
+    IndexPrice: _clock,
     TimerFired: _clock,
     SubmitAttempted: _attempted,
     NotSent: _not_sent,
@@ -267,7 +269,7 @@ _DECIDE: dict[type[Event], Callable[[ExecutionState, Message, Any], Sequence[Eve
 
 STAGE = Stage(
     name=STAGE_NAME,
-    takes=(*_DECIDE, SettingsChanged, InstrumentDefined, VenueLiquidated),
+    takes=(*_DECIDE, SettingsChanged, LimitOverridden, InstrumentDefined, FeedStatus, VenueLiquidated),
     state_type=ExecutionState,
     initial=ExecutionState,
     decide=decide,

@@ -11,7 +11,7 @@ from schemas.events.orders import AmendIntended, CancelIntended, OrderIntended, 
 from schemas.events.plan import Entry
 from schemas.ids import client_order_id, output_id
 from schemas.values import Micros, Price, Quantity
-from streams.core.execution import fold
+from streams.core.execution import fold, watch
 from streams.core.execution.orders import OrderRecord
 from streams.core.execution.state import ExecutionState, TradeRecord
 
@@ -57,6 +57,7 @@ class Draft:
                 limit_price=entry.limit_price,
                 trigger_price=entry.trigger_price,
                 trigger_price_type=TriggerPriceType.LAST if entry.type is OrderType.STOP else None,
+                trigger_source=TriggerPriceType.LAST if entry.type is OrderType.STOP else None,
                 post_only=entry.post_only,
                 reduce_only=False,
                 margin_mode=trade.margin_mode,
@@ -80,6 +81,7 @@ class Draft:
     ) -> None:
         """Intend an order that can only lower the trade's exposure; it has no expiry."""
         kinds = {OrderPurpose.STOP: OrderType.STOP, OrderPurpose.TARGET: OrderType.LIMIT}
+        asked = self._asked(trade) if purpose is OrderPurpose.STOP else None
         self.emit(
             OrderIntended(
                 client_order_id=self.next_order_id(),
@@ -95,7 +97,8 @@ class Draft:
                 quantity_unit=trade.quantity_unit,
                 limit_price=None if limit_price is None else Price(limit_price),
                 trigger_price=None if trigger_price is None else Price(trigger_price),
-                trigger_price_type=self._watched(trade) if purpose is OrderPurpose.STOP else None,
+                trigger_price_type=asked,
+                trigger_source=None if asked is None else self._watched(trade, asked),
                 post_only=False,
                 reduce_only=True,
                 margin_mode=trade.margin_mode,
@@ -105,8 +108,14 @@ class Draft:
             )
         )
 
-    def _watched(self, trade: TradeRecord) -> TriggerPriceType:
-        """The price the stop watches; spot has no mark."""
+    def _watched(self, trade: TradeRecord, asked: TriggerPriceType) -> TriggerPriceType:
+        """The price that is watched now for a stop that asks for this one."""
+        state = self.state
+        instrument = state.instruments[trade.instrument_id]
+        return watch.source(state.prices, instrument, asked, self.now, mark_substitute=state.mark_substitute)
+
+    def _asked(self, trade: TradeRecord) -> TriggerPriceType:
+        """The price the stop asks for; spot has no mark."""
         spot = self.state.instruments[trade.instrument_id].kind is InstrumentKind.SPOT
         return TriggerPriceType.LAST if spot else trade.stop.trigger_price_type
 

@@ -42,6 +42,7 @@ def book(state: ExecutionState, trade: TradeRecord, order: OrderRecord | None, r
         margin_mode=trade.margin_mode,
         margin_leverage=trade.margin_leverage,
         penalty=Money(state.penalties.get(report.venue_trade_id, ZERO)),
+        trigger_source=report.trigger_source,
     )
 
 

@@ -32,7 +32,7 @@ from schemas.events.orders import (
     VenueLiquidated,
     VenueRejected,
 )
-from schemas.events.risk import PlanApproved, ReductionApproved, TradingStateChanged
+from schemas.events.risk import LimitOverridden, PlanApproved, ReductionApproved, TradingStateChanged
 from schemas.settings import TradingSettings
 from schemas.values import SECOND
 from streams.core.execution.orders import OrderRecord, next_state
@@ -110,7 +110,13 @@ def entry_is_forgotten(trade: TradeRecord, now: int) -> bool:
 
 
 def _settings(state: ExecutionState, event: SettingsChanged, now: int) -> None:
-    state.fee_buffer_pct = TradingSettings.from_values(event.values).fee_buffer_pct
+    settings = TradingSettings.from_values(event.values)
+    state.fee_buffer_pct, state.mark_substitute = settings.fee_buffer_pct, settings.mark_substitute
+
+
+def _overridden(state: ExecutionState, event: LimitOverridden, now: int) -> None:
+    if event.name == "fee_buffer_pct":
+        state.fee_buffer_pct = Decimal(event.value)
 
 
 def _instrument(state: ExecutionState, event: InstrumentDefined, now: int) -> None:
@@ -307,6 +313,7 @@ _RULES: dict[type[Event], Callable[[ExecutionState, Any, int], None]] = {
     Trade: _trade,
     VenueBar: _bar,
     SettingsChanged: _settings,
+    LimitOverridden: _overridden,
     InstrumentDefined: _instrument,
     PlanApproved: _approved,
     ReductionApproved: _reduction,

@@ -11,6 +11,7 @@ from schemas.events.market import InstrumentDefined
 from schemas.events.plan import StopSpec, Target
 from schemas.values import SECOND, truncate_to
 from streams.core.execution.orders import OrderRecord
+from streams.core.execution.watch import PricesOf
 
 ZERO = Decimal(0)
 NEVER = 2**63 - 1
@@ -105,10 +106,12 @@ class ExecutionState:
 
     next_deadline: nothing depends on the clock before it. plan_of: by client order id. seen: booked executions.
     penalties: what a liquidation takes beside the fee of its fill, by venue trade id, until that fill arrives.
+    prices: what a stop could watch, by instrument; moved by ``evolve`` alone, so it is not copied for a draft.
     halted: scopes that are HALTED: nothing is started there except protection and reductions.
     """
 
     fee_buffer_pct: Decimal = ZERO
+    mark_substitute: bool = True
     instruments: dict[str, InstrumentDefined] = field(default_factory=dict)
     trades: dict[str, TradeRecord] = field(default_factory=dict)
     active: dict[str, list[str]] = field(default_factory=dict)
@@ -117,6 +120,7 @@ class ExecutionState:
     seen: dict[str, bool] = field(default_factory=dict)
     penalties: dict[str, Decimal] = field(default_factory=dict)
     next_deadline: int = NEVER
+    prices: PricesOf = field(default_factory=dict)
     halted: list[str] = field(default_factory=list)
 
     def copy(self, also: str = "") -> ExecutionState:

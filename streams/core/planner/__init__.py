@@ -30,7 +30,7 @@ from schemas.events.data import BarClosed, QualityChanged
 from schemas.events.intelligence import FeaturesComputed, RegimeClassified, SignalScored
 from schemas.events.market import FeedStatus, InstrumentDefined, MarkPrice, Quote, Trade
 from schemas.events.plan import DeclineReason, MarketSnapshot, PlanDeclined, PlanProposed
-from schemas.events.risk import TradingStateChanged
+from schemas.events.risk import LimitOverridden, TradingStateChanged
 from schemas.ids import derive_id
 from schemas.plan_document import PlanDocument, PlanDocumentError, parse_plan_document
 from schemas.settings import TradingSettings
@@ -298,6 +298,7 @@ STAGE = Stage(
     name="planner",
     takes=(
         SettingsChanged,
+        LimitOverridden,
         InstrumentDefined,
         Trade,
         Quote,

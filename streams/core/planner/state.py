@@ -14,7 +14,7 @@ from schemas.events.control import SettingsChanged
 from schemas.events.data import BarClosed, QualityChanged
 from schemas.events.intelligence import FeaturesComputed, RegimeClassified, SignalScored
 from schemas.events.market import Channel, FeedStatus, InstrumentDefined, MarkPrice, Quote, Trade
-from schemas.events.risk import StateCause, TradingStateChanged
+from schemas.events.risk import LimitOverridden, StateCause, TradingStateChanged
 from schemas.settings import TradingSettings
 from schemas.staleness import AGE_MAX, age_max
 
@@ -149,6 +149,11 @@ def _settings(state: PlannerState, event: SettingsChanged, message: Message) -> 
     state.settings = TradingSettings.from_values(event.values)
 
 
+def _overridden(state: PlannerState, event: LimitOverridden, message: Message) -> None:
+    if state.settings is not None:
+        state.settings = state.settings.with_value(event.name, event.value)
+
+
 def _features(state: PlannerState, event: FeaturesComputed, message: Message) -> None:
     if state.settings is None or event.timeframe != state.settings.decision_timeframe:
         return
@@ -189,6 +194,7 @@ _HANDLERS: dict[type[Event], Callable[[PlannerState, Any, Message], None]] = {
     PositionChanged: _position,
     TradingStateChanged: _trading_state,
     SettingsChanged: _settings,
+    LimitOverridden: _overridden,
     FeaturesComputed: _features,
     SignalScored: _signal,
     RegimeClassified: _regime,

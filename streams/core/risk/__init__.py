@@ -32,7 +32,7 @@ from schemas.events.orders import (
 )
 from schemas.events.plan import PlanProposed
 from streams.core.risk.breakers import causes_after, state_changed
-from streams.core.risk.commands import COMMANDS, answer, reductions
+from streams.core.risk.commands import COMMANDS, answer, override_of, reductions
 from streams.core.risk.evolve import evolve
 from streams.core.risk.state import RiskState
 from streams.core.risk.verdict import judge
@@ -69,6 +69,8 @@ def decide(state: RiskState, message: Message) -> Sequence[Event]:
     changed = state_changed(state, message, causes)
     outputs: list[Event] = [] if changed is None else [changed]
     outputs += reductions(state, message, causes)
+    moved = override_of(state, message)
+    outputs += [] if moved is None else [moved]
     event = message.event
     if isinstance(event, PlanProposed):
         if event.execute:

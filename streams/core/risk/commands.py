@@ -18,7 +18,7 @@ from schemas.events.control import (
     ResumeTrading,
     TimerFired,
 )
-from schemas.events.risk import ReductionApproved
+from schemas.events.risk import LimitOverridden, ReductionApproved
 from streams.core.risk.breakers import Causes, describe, is_foreign, latched, worst_state
 from streams.core.risk.limits import overridden
 from streams.core.risk.state import RiskState
@@ -51,8 +51,8 @@ def _kill(state: RiskState, event: KillSwitch, causes: Causes) -> Answer:
 
 
 def _override(state: RiskState, event: OverrideLimit, causes: Causes) -> Answer:
-    changed = overridden(state.settings, event.name, event.value)
-    return changed if isinstance(changed, tuple) else (None, f"{event.name}={event.value} from now on")
+    moved = overridden(state.settings, event.name, event.value)
+    return moved if isinstance(moved, tuple) else (None, f"{event.name}={event.value} from now on")
 
 
 def _close(state: RiskState, event: ClosePosition, causes: Causes) -> Answer:
@@ -114,6 +114,18 @@ def reductions(state: RiskState, message: Message, causes: Causes) -> list[Reduc
     if not _flattens(state, causes):
         return []
     return [ReductionApproved(account_id, name, ExitReason.HALT_FLATTEN) for name in state.positions]
+
+
+def override_of(state: RiskState, message: Message) -> LimitOverridden | None:
+    """Return the override a message asks for, if it gets it: what tells every stage that uses the number."""
+    event, settings = message.event, state.settings
+    if not isinstance(event, OverrideLimit) or is_foreign(state, event) or settings is None:
+        return None
+    moved = overridden(settings, event.name, event.value)
+    if isinstance(moved, tuple):
+        return None
+    value, previous = moved.to_values()[event.name], settings.to_values()[event.name]
+    return LimitOverridden(event.account_id, event.name, value, previous, event.reason, message.envelope.event_id)
 
 
 def _flattens(state: RiskState, causes: Causes) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from schemas.envelope import Event, Message
 from schemas.events.account import EquityChanged, PositionChanged, TradeClosed
 from schemas.events.common import ExitReason, OrderPurpose
-from schemas.events.control import OverrideLimit, SettingsChanged
+from schemas.events.control import SettingsChanged
 from schemas.events.data import QualityChanged
 from schemas.events.intelligence import RegimeClassified
 from schemas.events.market import (
@@ -32,12 +32,12 @@ from schemas.events.orders import (
     OrderAmended,
     OrderIntended,
 )
-from schemas.events.risk import PlanApproved, StateCauseKind, TradingStateChanged
+from schemas.events.risk import LimitOverridden, PlanApproved, StateCauseKind, TradingStateChanged
 from schemas.settings import TradingSettings
 from schemas.staleness import STALE_CADENCES, TRADES_AGE_MAX, age_max
 from schemas.values import SECOND
 from streams.core.risk.breakers import HOUR, is_foreign, next_expiry
-from streams.core.risk.limits import LIMITS, overridden
+from streams.core.risk.limits import LIMITS
 from streams.core.risk.reconcile import differences
 from streams.core.risk.state import (
     Account,
@@ -134,11 +134,10 @@ def _settings(state: RiskState, event: SettingsChanged, message: Message) -> Non
     state.limits_missing = tuple(name for name in LIMITS if name not in event.values)
 
 
-def _override(state: RiskState, event: OverrideLimit, message: Message) -> None:
-    changed = None if is_foreign(state, event) else overridden(state.settings, event.name, event.value)
-    if isinstance(changed, TradingSettings):
-        state.settings = changed
-        state.limits_missing = tuple(name for name in state.limits_missing if name != event.name)
+def _overridden(state: RiskState, event: LimitOverridden, message: Message) -> None:
+    assert state.settings is not None, "a limit was moved before there were any"
+    state.settings = state.settings.with_value(event.name, event.value)
+    state.limits_missing = tuple(name for name in state.limits_missing if name != event.name)
 
 
 def _equity(state: RiskState, event: EquityChanged, message: Message) -> None:
@@ -263,7 +262,7 @@ _HANDLERS: dict[type[Event], Callable[[RiskState, Any, Message], None]] = {
     QualityChanged: _quality,
     RegimeClassified: _regime,
     SettingsChanged: _settings,
-    OverrideLimit: _override,
+    LimitOverridden: _overridden,
     EquityChanged: _equity,
     PositionChanged: _position,
     TradeClosed: _trade_closed,

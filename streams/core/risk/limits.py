@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from schemas.events.control import RefusalCode
 from schemas.settings import SettingsError, TradingSettings
 
@@ -39,17 +37,18 @@ LIMITS: tuple[str, ...] = (
 )
 """Limits a verdict needs in force; an override moves one of these and nothing else."""
 
+Refusal = tuple[RefusalCode, str]
 
-def overridden(settings: TradingSettings | None, name: str, value: str) -> TradingSettings | tuple[RefusalCode, str]:
-    """Return the settings with one limit moved, or the refusal's code and detail.
+
+def overridden(settings: TradingSettings | None, name: str, value: str) -> TradingSettings | Refusal:
+    """Return the settings with one limit moved, or why it stays where it is.
 
     A later SettingsChanged states every setting anew and so ends the override.
     """
     if settings is None or name not in LIMITS:
         return RefusalCode.UNKNOWN_LIMIT, f"{name}: not a limit; known: {', '.join(LIMITS)}"
-    values: Mapping[str, str] = {**settings.to_values(), name: value}
     try:
-        return TradingSettings.from_values(values)
+        return settings.with_value(name, value)
     except SettingsError as error:
         past_bound = "must be between" in str(error) or "must be below" in str(error)
         return (RefusalCode.HARD_BOUND if past_bound else RefusalCode.INVALID_VALUE), str(error)

@@ -18,6 +18,7 @@ from schemas.events.market import (
     BookTop,
     FeedStatus,
     FundingSettled,
+    IndexPrice,
     InstrumentDefined,
     MarkPrice,
     Quote,
@@ -25,7 +26,7 @@ from schemas.events.market import (
     VenueBar,
 )
 from schemas.events.orders import AccountSnapshot, AmendIntended, CancelIntended, OrderIntended, VenueCanceled
-from schemas.settings import TradingSettings
+from schemas.settings import TradingSettings, Venue
 from schemas.values import Money
 from streams.core.stage import Stage
 from streams.core.venue import bars, fold, intake, margin, ticks
@@ -193,6 +194,12 @@ def _fold_mark(state: VenueState, message: Message, event: MarkPrice) -> None:
         ticks.fold_mark(book, state.terms, event.mark_price, message.envelope.ts_event)
 
 
+def _fold_index(state: VenueState, message: Message, event: IndexPrice) -> None:
+    state.step_bar = None
+    for book in state.books_on_index(event.instrument_id):
+        ticks.fold_index(book, state.terms, event.index_price, message.envelope.ts_event)
+
+
 def _fold_bar(state: VenueState, message: Message, event: VenueBar) -> None:
     state.step_bar = None
     book = state.books.get(event.instrument_id)
@@ -221,6 +228,7 @@ _FOLD: dict[type[Event], Callable[[VenueState, Message, Any], None]] = {
     Quote: _fold_quote,
     BookTop: _fold_quote,
     MarkPrice: _fold_mark,
+    IndexPrice: _fold_index,
     VenueBar: _fold_bar,
     FundingSettled: _fold_other_input,
     TimerFired: _fold_other_input,
@@ -232,7 +240,7 @@ _FOLD: dict[type[Event], Callable[[VenueState, Message, Any], None]] = {
     AmendIntended: _fold_nothing,
     CancelIntended: _fold_nothing,
 }
-_INPUTS = (Trade, Quote, BookTop, MarkPrice, VenueBar, FundingSettled, TimerFired)
+_INPUTS = (Trade, Quote, BookTop, MarkPrice, IndexPrice, VenueBar, FundingSettled, TimerFired)
 
 STAGE = Stage(
     name="venue",
@@ -241,4 +249,5 @@ STAGE = Stage(
     initial=VenueState,
     decide=decide,
     evolve=evolve,
+    only_on=Venue.PAPER,
 )

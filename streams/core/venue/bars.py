@@ -39,8 +39,8 @@ def fills_orders(book: Book, event: VenueBar, ts_close: int) -> bool:
 
 
 def step_bar(book: Book, event: VenueBar) -> StepBar:
-    """Return the bar with the mark inside it, if the mark spoke at least twice since the last bar."""
-    bar = StepBar(
+    """Return the bar with mark and index inside it, each if it spoke at least twice since the last bar."""
+    return StepBar(
         event.instrument_id,
         event.ts_open,
         event.open_price,
@@ -48,10 +48,9 @@ def step_bar(book: Book, event: VenueBar) -> StepBar:
         event.low_price,
         event.close_price,
         event.base_volume,
+        book.mark.span_of_bar(),
+        book.index.span_of_bar(),
     )
-    if book.mark_count >= 2:
-        bar.mark_open, bar.mark_high, bar.mark_low = book.mark_open, book.mark_high, book.mark_low
-    return bar
 
 
 def mark_met(book: Book, event: VenueBar) -> None:
@@ -64,12 +63,12 @@ def mark_met(book: Book, event: VenueBar) -> None:
 
 
 def remember(book: Book, event: VenueBar, ts_close: int) -> None:
-    """Keep what later rules need of a bar, and begin to collect the mark of the next one."""
+    """Keep what later rules need of a bar, and begin to collect mark and index of the next one."""
     book.last_price, book.ts_last = event.close_price, ts_close
     interval = ts_close - event.ts_open
     book.bar_us = interval if book.bar_us == 0 else min(book.bar_us, interval)
-    book.mark_count = 0
-    book.mark_open = book.mark_high = book.mark_low = book.mark_price
+    book.mark.start_bar()
+    book.index.start_bar()
 
 
 def decide_bar(state: VenueState, message: Message, event: VenueBar) -> list[Event]:
@@ -80,7 +79,7 @@ def decide_bar(state: VenueState, message: Message, event: VenueBar) -> list[Eve
         return []
     draft = Draft(state, event.instrument_id, message)
     draft.state.step_bar = bar
-    if bar.mark_open is None:
+    if bar.mark is None:
         margin.check(draft, event.open_price, TriggerPriceType.LAST)
     for matches, rule in _PHASES:
         for order in [order for order in draft.book.orders.values() if order.ts <= bar.ts_open and matches(order)]:
@@ -110,7 +109,7 @@ def _may_liquidate(state: VenueState, book: Book, bar: StepBar, now: int) -> boo
     """Whether the bar's open, or its close where last stands in for the mark, liquidates the position."""
     if not book.position.quantity:
         return False
-    if bar.mark_open is None and margin.is_liquidated(state, book, bar.open_price):
+    if bar.mark is None and margin.is_liquidated(state, book, bar.open_price):
         return True
     missing = margin.mark_is_missing(book, state.terms, now)
     return missing and margin.is_liquidated(state, book, bar.close_price)
@@ -133,11 +132,11 @@ def meet_step_bar(draft: Draft, order: VenueOrder) -> None:
 
 
 def trigger_bar(order: VenueOrder, bar: StepBar) -> TriggerBar:
-    """Return the bar of the stop's trigger source; the trade bar where the mark is coarser than the bars."""
-    if order.trigger_price_type is TriggerPriceType.MARK and bar.mark_open is not None:
-        assert bar.mark_high is not None
-        assert bar.mark_low is not None
-        return TriggerBar(bar.mark_open, bar.mark_high, bar.mark_low, TriggerPriceType.MARK)
+    """Return the bar of the stop's trigger source; the trade bar where mark or index is coarser than the bars."""
+    source = order.trigger_price_type
+    span = {TriggerPriceType.MARK: bar.mark, TriggerPriceType.INDEX: bar.index}.get(source)
+    if span is not None:
+        return TriggerBar(span.open_price, span.high_price, span.low_price, source)
     return TriggerBar(bar.open_price, bar.high_price, bar.low_price, TriggerPriceType.LAST)
 
 

@@ -72,12 +72,15 @@ def cash_flowed(state: VenueState, event: CashFlowed) -> None:
 
 
 def feed_status(state: VenueState, event: FeedStatus) -> None:
-    """Learn how often the mark is due, and forget a quote whose feed is gone."""
+    """Learn how often mark and index are due, and forget a quote whose feed is gone."""
+    if event.channel is Channel.INDEX and event.cadence_us is not None:
+        for affected in state.books_on_index(event.instrument_id):
+            affected.index.cadence_us = event.cadence_us
     book = state.books.get(event.instrument_id)
     if book is None:
         return
     if event.channel is Channel.MARK and event.cadence_us is not None:
-        book.mark_cadence_us = event.cadence_us
+        book.mark.cadence_us = event.cadence_us
     if event.channel in (Channel.QUOTES, Channel.BOOK):
         book.ts_quote = -1
 

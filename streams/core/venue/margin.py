@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from decimal import ROUND_DOWN, ROUND_UP, Decimal
 
 from schemas.events.common import Liquidity, MarginMode, PositionSide, Side, TriggerPriceType
-from schemas.events.market import Channel, MarginTier
+from schemas.events.market import MarginTier
 from schemas.events.orders import VenueFill, VenueFunding, VenueLiquidated
 from schemas.ids import derive_id
-from schemas.staleness import age_max
 from schemas.values import SCALES, Micros, Money, Price, Quantity, Rate, ceil_to, money
 from streams.core.venue.draft import Draft
 from streams.core.venue.pricing import worsen
@@ -100,8 +99,8 @@ def _working_fees(book: Book, terms: Terms) -> Decimal:
 
 def mark_of(book: Book, terms: Terms) -> Decimal:
     """Return the mark in force, else the last price, else the average entry."""
-    if book.mark_price is not None and not mark_is_missing(book, terms, max(book.ts_last, book.ts_mark)):
-        return book.mark_price
+    if book.mark.price is not None and not mark_is_missing(book, terms, max(book.ts_last, book.mark.ts)):
+        return book.mark.price
     if book.last_price is not None:
         return book.last_price
     return book.position.cost / (abs(book.position.quantity) * book.multiplier)
@@ -109,9 +108,7 @@ def mark_of(book: Book, terms: Terms) -> Decimal:
 
 def mark_is_missing(book: Book, terms: Terms, now: int) -> bool:
     """Whether last stands in for the mark: it may be substituted, and there is none or it is stale (ADR 10)."""
-    if not terms.mark_substitute:
-        return False
-    return book.mark_price is None or now - book.ts_mark > age_max(Channel.MARK, book.mark_cadence_us)
+    return terms.mark_substitute and book.mark.is_missing(now)
 
 
 def is_liquidated(state: VenueState, book: Book, mark: Decimal) -> bool:
@@ -214,8 +211,8 @@ def _report(
 
 def funding_mark(book: Book, ts_funding: int) -> Decimal | None:
     """Return the last mark at or before the settlement, else the last price; None: no price at all."""
-    if book.mark_price is not None and book.ts_mark <= ts_funding:
-        return book.mark_price
+    if book.mark.price is not None and book.mark.ts <= ts_funding:
+        return book.mark.price
     if book.boundary_mark is not None and book.ts_boundary_mark <= ts_funding:
         return book.boundary_mark
     return book.last_price

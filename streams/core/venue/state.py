@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from schemas.events.common import MarginMode, OrderPurpose, OrderType, Side, TriggerPriceType
-from schemas.events.market import InstrumentDefined, InstrumentKind
+from schemas.events.market import Channel, InstrumentDefined, InstrumentKind
 from schemas.values import SECOND
+from streams.core.venue.watched import Span, Watched
 
 ZERO = Decimal(0)
 NEVER = 2**63 - 1
@@ -85,7 +86,7 @@ class VenuePositionState:
 
 @dataclass(slots=True)
 class StepBar:
-    """The bar of the step under way, and the mark inside it where the mark is finer than the bars.
+    """The bar of the step under way, and mark and index inside it where they are finer than the bars.
 
     The protection of an entry that fills on a bar reaches the venue later in the same step and meets that same bar:
     ``plan_id`` is the plan whose entry filled on it, ``at_open`` whether that was a market entry at its open,
@@ -99,9 +100,8 @@ class StepBar:
     low_price: Decimal
     close_price: Decimal
     base_volume: Decimal
-    mark_open: Decimal | None = None
-    mark_high: Decimal | None = None
-    mark_low: Decimal | None = None
+    mark: Span | None = None
+    index: Span | None = None
     plan_id: str = ""
     at_open: bool = False
     entry_price: Decimal | None = None
@@ -118,8 +118,8 @@ class Book:
 
     ts_last: time of ``last_price``. ts_tick: time of the last trade or quote, -1: none; a bar that covers it fills
     nothing, the ticks already did. bar_us: the shortest bar interval seen; longer bars repeat what it said.
-    mark_open, mark_high, mark_low, mark_count: the mark since the last bar closed. boundary_mark: the last mark of an
-    earlier hour, for a funding settlement that is reported late. ts_funding: of the last settlement paid.
+    boundary_mark: the last mark of an earlier hour, for a funding settlement that is reported late. ts_funding: of the
+    last settlement paid.
     """
 
     instrument: InstrumentDefined
@@ -134,15 +134,10 @@ class Book:
     ask_quantity: Decimal | None = None
     ts_quote: int = -1
     bar_us: int = 0
-    mark_price: Decimal | None = None
-    ts_mark: int = -1
-    mark_cadence_us: int | None = None
+    mark: Watched = field(default_factory=lambda: Watched(Channel.MARK))
+    index: Watched = field(default_factory=lambda: Watched(Channel.INDEX))
     boundary_mark: Decimal | None = None
     ts_boundary_mark: int = -1
-    mark_count: int = 0
-    mark_open: Decimal | None = None
-    mark_high: Decimal | None = None
-    mark_low: Decimal | None = None
     liquidations: int = 0
     ts_funding: int = -1
 
@@ -155,6 +150,11 @@ class Book:
     def is_spot(self) -> bool:
         """Whether the instrument is spot."""
         return self.instrument.kind is InstrumentKind.SPOT
+
+    @property
+    def index_id(self) -> str:
+        """The id under which the venue tells the index of this instrument. Source: OKX v5, index tickers."""
+        return f"{self.instrument.base_currency}-{self.instrument.quote_currency}"
 
     @property
     def multiplier(self) -> Decimal:
@@ -189,6 +189,10 @@ class VenueState:
         books[instrument_id] = books[instrument_id].copy()
         step_bar = None if self.step_bar is None else replace(self.step_bar)
         return replace(self, books=books, step_bar=step_bar)
+
+    def books_on_index(self, index_id: str) -> Iterator[Book]:
+        """Yield the books whose index has this id: some feeds name it by its own, some by the instrument's."""
+        return (book for book in self.books.values() if index_id in (book.index_id, book.instrument.instrument_id))
 
     def expiries(self) -> Iterator[int]:
         """Yield the expiry of every order that has one."""

@@ -1,4 +1,4 @@
-"""What a trade, quote or mark does to orders: fills on feeds that speak tick by tick.
+"""What a trade, quote, mark or index price does to orders: fills on feeds that speak tick by tick.
 
 An order meets only ticks later in the log, at or after its own time plus the latency. A stop that its source touches
 fires; it fills on a later tick. A resting limit fills on a print strictly through it, or at it once the queue ahead,
@@ -168,15 +168,22 @@ def fold_trade(book: Book, terms: Terms, event: Trade, ts: int, now: int) -> Non
     book.ts_last = book.ts_tick = ts
     if not book.orders:
         return
-    missing = margin.mark_is_missing(book, terms, now)
     for order in book.orders.values():
         if ts < order.ts + terms.latency_us:
             continue
         _first_meeting(book, order, ts, event.last_price)
         if order.queue_ahead is not None and _hits(order, event):
             order.queue_ahead = max(ZERO, order.queue_ahead - event.base_quantity)
-        if order.trigger_price_type is not TriggerPriceType.MARK or missing:
+        if order.type is OrderType.STOP and _watches_last(order, book, terms, now):
             _fire(order, event.last_price, ts, TriggerPriceType.LAST)
+
+
+def _watches_last(order: VenueOrder, book: Book, terms: Terms, now: int) -> bool:
+    """Whether the stop watches last: as asked, or because the mark or index it asked for is missing."""
+    if order.trigger_price_type is TriggerPriceType.MARK:
+        return margin.mark_is_missing(book, terms, now)
+    # No check of risk denies for want of an index, so that last always stands in for it: no stop may be blind.
+    return order.trigger_price_type is TriggerPriceType.LAST or book.index.is_missing(now)
 
 
 def fold_quote(
@@ -220,21 +227,24 @@ def _first_meeting(book: Book, order: VenueOrder, ts: int, price: Decimal | None
 
 def fold_mark(book: Book, terms: Terms, mark: Decimal, ts: int) -> None:
     """Remember a mark; fire the stops that watch it, where ticks are there to fill them."""
-    if book.mark_price is not None and (ts - 1) // _HOUR_US != (book.ts_mark - 1) // _HOUR_US:
-        book.boundary_mark, book.ts_boundary_mark = book.mark_price, book.ts_mark
-    book.mark_price, book.ts_mark = mark, ts
-    book.mark_count += 1
-    if book.mark_open is None or book.mark_high is None or book.mark_low is None:
-        book.mark_open = book.mark_high = book.mark_low = mark
-    elif mark > book.mark_high:
-        book.mark_high = mark
-    elif mark < book.mark_low:
-        book.mark_low = mark
+    if book.mark.price is not None and (ts - 1) // _HOUR_US != (book.mark.ts - 1) // _HOUR_US:
+        book.boundary_mark, book.ts_boundary_mark = book.mark.price, book.mark.ts
+    book.mark.take(mark, ts)
+    _fire_all(book, terms, mark, ts, TriggerPriceType.MARK)
+
+
+def fold_index(book: Book, terms: Terms, index: Decimal, ts: int) -> None:
+    """Remember an index price; fire the stops that watch it, where ticks are there to fill them."""
+    book.index.take(index, ts)
+    _fire_all(book, terms, index, ts, TriggerPriceType.INDEX)
+
+
+def _fire_all(book: Book, terms: Terms, price: Decimal, ts: int, source: TriggerPriceType) -> None:
     if not book.orders or not is_tick_fed(book, ts):
         return
     for order in book.orders.values():
-        if order.trigger_price_type is TriggerPriceType.MARK and ts >= order.ts + terms.latency_us:
-            _fire(order, mark, ts, TriggerPriceType.MARK)
+        if order.trigger_price_type is source and ts >= order.ts + terms.latency_us:
+            _fire(order, price, ts, source)
 
 
 _HOUR_US = 3600 * SECOND

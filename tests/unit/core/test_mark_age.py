@@ -28,6 +28,7 @@ def fresh(cadence_us: int | None, age_us: int) -> dict[str, bool]:
         "planner": rig.state("planner").books[BTC].mark_is_fresh(now),
         "risk": rig.state("risk").markets[BTC].mark_is_fresh(now),
         "venue": not mark_is_missing(book, rig.state("venue").terms, now),
+        "execution": not rig.state("execution").prices[BTC].mark.is_missing(now),
         "account": quoted[1] is PriceSource.MARK,
     }
 

@@ -303,6 +303,26 @@ def test_a_stop_on_the_mark_uses_the_trade_bar_where_the_mark_is_coarser() -> No
     assert fill.trigger_source is TriggerPriceType.LAST
 
 
+@pytest.mark.parametrize(
+    ("indexes", "price", "source"),
+    [
+        (("79990", "78990", "79400"), "78960.5", TriggerPriceType.INDEX),
+        (("79990",), "77961", TriggerPriceType.LAST),
+    ],
+    ids=["finer than the bars", "coarser: the trade bar"],
+)
+def test_a_stop_on_the_index_on_bars(indexes: tuple[str, ...], price: str, source: TriggerPriceType) -> None:
+    rig = Rig()
+    rig.feed(approved(stop="79000", stop_on=TriggerPriceType.INDEX))
+    rig.bar("80000/80100/79900/80000")
+    opens = rig.ts
+    for number, index in enumerate(indexes):
+        rig.index(index, ts=opens + number)
+    rig.bar("78000/80000/77900/79900", ts_open=opens)
+    (fill,) = rig.now(VenueFill)
+    assert (fill.last_price, fill.trigger_source) == (Decimal(price), source)
+
+
 def test_stop_and_target_in_one_bar_is_the_stop() -> None:
     rig = Rig()
     rig.feed(approved(stop="79000", targets=[("81000", "1")]))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import pytest
+
 from schemas.events.common import ExitReason, Liquidity, PositionSide, Side, TriggerPriceType
 from schemas.events.market import BookLevel, BookTop, Channel, FeedOrigin, FeedState, FeedStatus
 from schemas.events.orders import FillBooked, OrderCanceled, OrderExpired, OrderRejected, VenueFill
@@ -160,6 +162,70 @@ def test_last_stands_in_when_the_mark_is_stale() -> None:
     rig.trade("78990")
     assert last(rig).trigger_source is TriggerPriceType.LAST
     assert rig.held() == 0
+
+
+def test_a_stop_on_index_watches_the_index_alone() -> None:
+    rig = Rig()
+    rig.index("80000", ts=rig.ts)
+    rig.mark("80000", ts=rig.ts)
+    rig.feed(approved(stop="79000", stop_on=TriggerPriceType.INDEX))
+    rig.trade("80000")
+    rig.trade("78000")
+    rig.mark("78000", ts=rig.ts + 1)
+    rig.trade("78000")
+    assert rig.held() == 10
+    rig.index("79000.1", ts=rig.ts + 1)
+    rig.trade("79010")
+    assert rig.held() == 10
+    rig.index("79000", ts=rig.ts + 1)
+    rig.trade("79010")
+    assert rig.held() == 0
+    assert last(rig).trigger_source is TriggerPriceType.INDEX
+
+
+def test_an_index_under_the_instruments_own_id_counts_too() -> None:
+    rig = Rig()
+    rig.index("80000", ts=rig.ts, index_id="BTC-USDT-SWAP")
+    rig.feed(approved(stop="79000", stop_on=TriggerPriceType.INDEX))
+    rig.trade("80000")
+    rig.index("79000", ts=rig.ts + 1, index_id="BTC-USDT-SWAP")
+    rig.trade("79010")
+    assert last(rig).trigger_source is TriggerPriceType.INDEX
+
+
+def test_an_index_of_another_pair_fires_nothing() -> None:
+    rig = Rig()
+    rig.index("80000", ts=rig.ts)
+    rig.feed(approved(stop="79000", stop_on=TriggerPriceType.INDEX))
+    rig.trade("80000")
+    rig.index("1900", ts=rig.ts + 1, index_id="ETH-USDT")
+    rig.trade("80000")
+    assert rig.held() == 10
+
+
+@pytest.mark.parametrize("substitute", ["true", "false"])
+def test_last_stands_in_where_no_index_ever_came(substitute: str) -> None:
+    rig = Rig(mark_substitute=substitute)
+    rig.feed(approved(stop="79000", stop_on=TriggerPriceType.INDEX))
+    rig.trade("80000")
+    rig.trade("78990")
+    assert rig.held() == 10
+    rig.trade("78990")
+    assert (rig.held(), last(rig).trigger_source) == (0, TriggerPriceType.LAST)
+
+
+def test_last_stands_in_for_an_index_older_than_three_cadences_and_not_before() -> None:
+    rig = Rig()
+    rig.feed(FeedStatus("BTC-USDT", Channel.INDEX, FeedState.OPEN, FeedOrigin.RECORDED, "test", cadence_us=SECOND))
+    rig.index("80000", ts=rig.ts)
+    rig.feed(approved(stop="79000", stop_on=TriggerPriceType.INDEX))
+    rig.trade("80000", after_us=SECOND)
+    rig.trade("78990", after_us=2 * SECOND)
+    rig.trade("78990", after_us=0)
+    assert rig.held() == 10
+    rig.trade("78990", after_us=1)
+    rig.trade("78990")
+    assert (rig.held(), last(rig).trigger_source) == (0, TriggerPriceType.LAST)
 
 
 def test_a_fired_stop_takes_the_opposite_touch_once_its_latency_is_over() -> None:

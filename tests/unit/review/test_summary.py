@@ -12,12 +12,13 @@ from schemas.events.account import CashFlowed, EquityChanged, FlowKind, TradeClo
 from schemas.events.common import ExitReason, PlanOrigin, PositionSide, PriceSource
 from schemas.events.market import Channel, FeedOrigin, FeedState, FeedStatus, FundingSettled, LineQuarantined, VenueBar
 from schemas.events.plan import DeclineReason, PlanDeclined
+from schemas.events.risk import LimitOverridden
 from schemas.values import SECOND, Micros, Money, Percent, Price, Quantity, Rate
 from services.review.labels import LABELS, word
 from services.review.run import Run, funding_gaps, take
 from services.review.summary import pad, render, short
 from streams.verify import Difference, Report
-from tests.builders import at, message
+from tests.builders import at, message, settings_changed
 from tests.events import sample
 
 HOUR = 3600
@@ -130,3 +131,15 @@ def test_lines_that_could_not_be_read_come_with_the_command_that_shows_them() ->
         run, look="tapeline log cat X"
     )
     assert "see them with" not in render(run_of(bar("100", 60)))
+
+
+def test_an_overridden_limit_is_shown_until_other_settings_replace_it() -> None:
+    settings, moved = settings_changed(), LimitOverridden("paper", "leverage_max", "20", "100", "careful", "command")
+    run = run_of((settings, 0))
+    envelope = message(moved, ts=at(1)).envelope._replace(settings_digest=settings.digest)
+    take(run, envelope, moved)
+    assert run.settings.leverage_max == 20
+    assert "limits overridden            1  leverage_max 1" in render(run)
+    run = run_of((settings, 0), (settings_changed(leverage_max=50), 2))
+    take(run, envelope, moved)
+    assert run.settings.leverage_max == 50

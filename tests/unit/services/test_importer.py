@@ -10,7 +10,7 @@ import pytest
 from schemas.envelope import Envelope, Event
 from schemas.events.market import MarkPrice
 from schemas.ids import derive_id
-from schemas.settings import TradingSettings
+from schemas.settings import SettingsError, TradingSettings
 from schemas.values import Price
 from services.importer import held, import_feed
 from streams.log.base import LogError, NewRecord
@@ -108,3 +108,11 @@ def test_how_much_of_a_feed_the_log_holds() -> None:
     import_feed(log, feed(10), TradingSettings())
     import_feed(log, feed(5, first=10), TradingSettings())
     assert [held(log, 0, feed(1, first=n)[0]) for n in (0, 10, 99)] == [15, 5, 0]
+
+
+def test_a_feed_from_files_is_not_traded_on_a_real_venue() -> None:
+    log = MemoryLog()
+    with pytest.raises(SettingsError, match="traded on PAPER only"):
+        import_feed(log, feed(3), TradingSettings(venue="OKX"))
+    log.create_topics({"settings": 1})
+    assert log.end_offset("settings", 0) == 0

@@ -54,10 +54,10 @@ OTHERWISE = (replace(SUM, decide=_decide_otherwise), LABEL)
 def topics(*, inputs: Sequence[str], outputs: Sequence[str]) -> Iterator[None]:
     """Run the code as of a version that knew these topics only."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("streams.recovery", "streams.trader", "streams.batch"):
-            patch.setattr(f"{module}.INPUTS", tuple(inputs))
+        for module in ("streams.recovery", "streams.trader"):
+            patch.setattr(f"{module}.inputs_of", lambda _venue: tuple(inputs))
         for module in ("streams.recovery", "streams.core.kernel"):
-            patch.setattr(f"{module}.OUTPUTS", tuple(outputs))
+            patch.setattr(f"{module}.outputs_of", lambda _venue: tuple(outputs))
         yield
 
 
