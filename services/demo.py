@@ -17,12 +17,15 @@ from multiprocessing.synchronize import Event as Flag
 from pathlib import Path
 from time import monotonic
 
+from schemas.codec import CodecError
 from schemas.settings import TradingSettings
 from services.bootstrap import build_trader
+from services.commands.common import BAD_INPUT, MISSING, NO
 from services.feeds import Feed, FeedError, default_feed, open_feed
 from services.feeds.model import Tick
 from services.feeds.synthetic import synthetic_feed
 from services.importer import import_feed
+from services.last_words import last_words
 from services.program import program
 from services.progress import Show
 from services.review.labels import Language
@@ -30,7 +33,7 @@ from services.review.run import fold_run
 from services.review.summary import render
 from streams.batch import run_batch
 from streams.log import open_log
-from streams.log.base import EventLog
+from streams.log.base import EventLog, LogError
 from streams.pipeline import CODE_VERSION, stages
 from streams.verify import Report, verify
 
@@ -58,11 +61,16 @@ class DemoResult:
 class DemoError(Exception):
     """A part of the demo did not come up or did not finish; says which and where to look."""
 
+    def __init__(self, message: str, *, exit_code: int = MISSING) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
 
 class FolderInUse(DemoError):
     """The demo's folder holds something that is not the demo's: nothing there is touched."""
 
-    exit_code = 2
+    def __init__(self, message: str) -> None:
+        super().__init__(message, exit_code=BAD_INPUT)
 
 
 def choose_feed(paths: Sequence[Path], instruments_file: Path | None, note: Callable[[str], None]) -> tuple[Feed, str]:
@@ -145,9 +153,12 @@ def _trade(log: EventLog, log_url: str, total: int, progress: Show) -> None:
 def _run_worker(log_url: str) -> None:
     """Run a Faust worker as its own process until it has taken every input."""
     command = [sys.executable, "-m", "streams.app", "--log", log_url, "--until-idle"]
-    done = subprocess.run(command, timeout=WORKER_S_MAX, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, timeout=WORKER_S_MAX, capture_output=True, check=False)
     if done.returncode != 0:
-        raise DemoError(f"the Faust worker ended with {done.returncode}:\n{done.stderr[-2000:]}")
+        code = NO if done.returncode == NO else MISSING
+        raise DemoError(
+            f"the Faust worker ended with exit code {done.returncode}: {last_words(done.stderr)}", exit_code=code
+        )
 
 
 # -- project --------------------------------------------------------------------------------------------------------
@@ -163,14 +174,19 @@ def _start_projector(log_url: str, dsn: str) -> tuple[Flag, multiprocessing.proc
 
 def _project(log_url: str, dsn: str, finish: Flag) -> None:
     """Follow the log; after ``finish`` is set, end once everything is projected."""
+    from projections.connect import ProjectionError
     from projections.writer import Projector
     from services.projection import LogSource
 
-    log = open_log(log_url, read_only=True)
-    with Projector(LogSource(log), dsn) as projector:
-        projector.run(stop=finish.is_set, poll_interval_s=0.05)
-        projector.run(until_caught_up=True)
-    log.close()
+    try:
+        log = open_log(log_url, read_only=True)
+        with Projector(LogSource(log), dsn) as projector:
+            projector.run(stop=finish.is_set, poll_interval_s=0.05)
+            projector.run(until_caught_up=True)
+        log.close()
+    except (CodecError, LogError, ProjectionError) as error:
+        sys.stderr.write(f"projector: {error}\n")
+        raise SystemExit(NO) from error
 
 
 def _await_projector(projector: multiprocessing.process.BaseProcess, progress: Show) -> None:

@@ -21,8 +21,10 @@ from typing import Self
 from schemas.envelope import Envelope, Event
 from schemas.events.market import BookTop, Quote, Trade, VenueBar
 from schemas.values import SECOND
+from services.commands.common import BAD_INPUT, MISSING, NO
 from services.importer import held, import_feed
 from services.lag import TraderWatch, projector_lag
+from services.last_words import last_words_in
 from services.query.database import DatabaseUnavailable, ReadDatabase
 from services.settings import Settings
 from streams.log.base import EventLog
@@ -42,7 +44,11 @@ Tick = tuple[Envelope, Event]
 
 
 class ServiceEnded(Exception):
-    """A service ended that should run on; names it and its log file."""
+    """A service ended that should run on; names it, says its last words and where its log is."""
+
+    def __init__(self, message: str, *, exit_code: int = MISSING) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 def paced(feed: Iterable[Tick], *, speed: float, skip: int, wait: Callable[[float], object]) -> Iterator[Tick]:
@@ -135,7 +141,9 @@ class Services:
                 continue
             pause = self._restarts[name].pause(self._clock()) if code == RESTART else None
             if pause is None:
-                raise ServiceEnded(f"{name} ended with exit code {code}; see {self.log_of(name)}")
+                log = self.log_of(name)
+                said = f"{name} ended with exit code {code}; see {log}. It said: {last_words_in(log)}"
+                raise ServiceEnded(said, exit_code=code if code in (NO, BAD_INPUT) else MISSING)
             del self._running[name]
             self._due[name] = self._clock() + pause
         for name, due in list(self._due.items()):

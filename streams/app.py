@@ -2,8 +2,8 @@
 
     python -m streams.app --log kafka://HOST:PORT|sqlite:///PATH [--worker-id NAME] [--shards N] [--stages MODULE:NAME]
 
-Exit codes: 0 stopped cleanly; 3 the log cannot be reached; 75 start me again (fenced, unsure, fail-stop, no progress):
-recovery decides what holds.
+Exit codes: 0 stopped cleanly; 1 an input cannot be taken or an output not stored, and a restart would not help; 3 the
+log cannot be reached; 75 start me again (fenced, unsure, fail-stop, no progress): recovery decides what holds.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from faust.worker import Worker
 
 from streams.agents import declare_trader
 from streams.core.stage import Stage
+from streams.journal import Incurable, TraderStopped
 from streams.log import create_log, open_log
 from streams.log.base import LogError
 from streams.log.kafka import KafkaAddress
@@ -34,6 +35,8 @@ from streams.trader import Trader
 from streams.transports import register
 from streams.transports.batching import FETCH_RECORDS_MAX, BatchApp, Fail, Positions, broker_url
 
+STOPPED = 1
+"""A person has to look first: a restart comes to the same point."""
 MISSING = 3
 """A dependency is missing: the log cannot be reached or is of another shape."""
 RESTART = 75
@@ -55,12 +58,16 @@ logger = logging.getLogger("tapeline.worker")
 
 
 def end_process(where: str, error: BaseException) -> None:
-    """Say why and exit with RESTART at once: no handler, no commit, no acknowledgement comes after this."""
-    logger.critical("%s: %s: %s", where, type(error).__name__, error, exc_info=error)
+    """Say why and exit at once: no handler, no commit, no acknowledgement comes after this.
+
+    A trader that stopped says itself what is wrong; of anything else, a bug, the traceback is shown.
+    """
+    bug = None if isinstance(error, TraderStopped) else error
+    logger.critical("%s: %s: %s", where, type(error).__name__, error, exc_info=bug)
     for handler in logging.getLogger().handlers:
         handler.flush()
     sys.stderr.flush()
-    os._exit(RESTART)
+    os._exit(STOPPED if isinstance(error, Incurable) else RESTART)
 
 
 def build_app(*, log_url: str, worker_id: str, shards: int = 1, positions: Positions | None = None) -> BatchApp:

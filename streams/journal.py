@@ -43,6 +43,10 @@ class FailStop(TraderStopped):
     """The log contradicts itself, or an input is missing: a person has to look. Names topic, offset and step."""
 
 
+class Incurable(FailStop):
+    """A fail-stop a restart only repeats: an input that may not be skipped cannot be taken, or an output not stored."""
+
+
 @dataclass(frozen=True, slots=True)
 class CountedCommit:
     """A commit that counts, the claim it was made under, and where it stands."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from schemas.codec import decode
+from schemas.codec import CodecError, decode
 from schemas.envelope import Envelope, Event
 from streams.log.base import EventLog, StoredRecord, end_of
 from streams.venues import is_sequenced
@@ -48,7 +48,10 @@ class SeqReader:
         if records and self._sequenced is None:  # not before: an empty log does not say yet where its orders go
             self._sequenced = is_sequenced(self.log, self.topic, self.partition)
         for record in records:
-            envelope, event = decode(record.value)
+            try:
+                envelope, event = decode(record.value)
+            except CodecError as error:
+                raise CodecError(f"{self.topic}[{self.partition}] offset {record.offset}: {error}") from error
             self.offset = record.offset + 1
             if self._sequenced and not self._is_next(envelope.seq):
                 continue

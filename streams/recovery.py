@@ -26,7 +26,7 @@ from streams.journal import (
     output_records,
     read_journal,
 )
-from streams.log.base import EventLog, LogError
+from streams.log.base import EventLog, LogError, NoTopic
 from streams.reader import SeqReader
 from streams.venues import SETTINGS, venue_of
 
@@ -128,9 +128,10 @@ def _replay(
     try:
         return replay_commit(log, shard, kernel, place, counted, same_code=version == running)
     except (FailStop, KernelError) as error:
-        if version == running:
-            raise
-        raise FailStop(f"{error}; {other_code(version, running)}") from error
+        commit = counted.commit
+        place_of_it = f"shard {shard}, steps {commit.first_step}..{commit.last_step}: " * isinstance(error, KernelError)
+        who = "" if version == running else f"; {other_code(version, running)}"
+        raise FailStop(f"{place_of_it}{error}{who}") from error
 
 
 def other_code(recorded_by: str, running: str) -> str:
@@ -195,8 +196,8 @@ def restore_checkpoint(
     """
     running, recorded_by = kernel.code_version, counted.claim.code_version
     try:
-        _refuse_topics_gone(checkpoint)
         joining = kernel.restore(decompress(checkpoint.state))
+        _refuse_inputs_gone(counted.claim, kernel.venue)
     except ValueError as error:
         raise FailStop(
             f"shard {shard}: the checkpoint at step {checkpoint.step} cannot be gone on from: {error}; recorded by "
@@ -208,11 +209,10 @@ def restore_checkpoint(
     return place
 
 
-def _refuse_topics_gone(checkpoint: CheckpointTaken) -> None:
-    gone = {p.topic for p in checkpoint.inputs} - set(inputs_of(Venue.OKX))
-    gone |= {p.topic for p in checkpoint.outputs} - set(outputs_of(Venue.PAPER))
+def _refuse_inputs_gone(claim: Claimed, venue: Venue) -> None:
+    gone = [topic for topic in claim.input_topics if topic not in inputs_of(venue)]
     if gone:
-        raise ValueError(f"topic {min(gone)} is no input or output of this version")
+        raise ValueError(f"topic {gone[0]} is no input of this version")
 
 
 def _settings_in_force(log: EventLog, shard: int, place: Place) -> tuple[Envelope, Event]:
@@ -262,9 +262,18 @@ def usable(log: EventLog, shard: int, checkpoint: CheckpointTaken, counted: Coun
         intact = state_digest(decompress(checkpoint.state)) == checkpoint.state_digest
     except ValueError:
         return False
-    if not intact:
+    if not intact or not _places_every_input(checkpoint, counted.claim):
         return False
-    return all(_ends_with(log, p.topic, shard, p.offset, p.seq) for p in checkpoint.outputs)
+    try:
+        return all(_ends_with(log, p.topic, shard, p.offset, p.seq) for p in checkpoint.outputs)
+    except NoTopic:
+        return False
+
+
+def _places_every_input(checkpoint: CheckpointTaken, claim: Claimed) -> bool:
+    """Tell whether the input positions are whole: of the topics claimed, and a step for each input taken."""
+    named = all(position.topic in claim.input_topics for position in checkpoint.inputs)
+    return named and sum(position.offset for position in checkpoint.inputs) == checkpoint.step + 1
 
 
 def place_of(checkpoint: CheckpointTaken, venue: Venue) -> Place:

@@ -11,13 +11,14 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from schemas.codec import decode
 from schemas.events.journal import CheckpointTaken, Claimed, Run
 from schemas.settings import Venue
 from schemas.topics import CHECKPOINTS, JOURNAL, inputs_of
-from streams.core.kernel import Digest, Kernel, Output, compress, digest_outputs, state_digest
+from streams.core.kernel import Digest, Kernel, KernelError, Output, compress, digest_outputs, state_digest
 from streams.core.stage import Stage
-from streams.journal import FailStop, Fenced, Unsure, commit_of, output_records, trader_record
-from streams.log.base import Append, EventLog, LogError, StoredRecord
+from streams.journal import FailStop, Fenced, Incurable, Unsure, commit_of, output_records, trader_record
+from streams.log.base import RECORD_BYTES_MAX, Append, EventLog, LogError, StoredRecord
 from streams.recovery import Recovered, input_positions, output_positions, recover
 from streams.venues import venue_of
 
@@ -152,6 +153,12 @@ class Trader:
     def _step(self, topic: str, record: StoredRecord) -> list[Output]:
         try:
             return self.kernel.step(topic, record.value)
+        except KernelError as error:
+            self._broken = True
+            raise Incurable(
+                f"shard {self.shard}: {topic} offset {record.offset} cannot be taken: {error}. A restart comes to the "
+                f"same point; `tapeline log cat {topic} --from-offset {record.offset} --limit 1` shows the record"
+            ) from error
         except BaseException as error:
             self._broken = True
             error.add_note(f"shard {self.shard}, step {self.kernel.counters.step}: {topic} offset {record.offset}")
@@ -179,6 +186,7 @@ class Trader:
         last_step = self.kernel.counters.step - 1
         if last_step < self._first_step and not even_of_nothing:
             return
+        self._refuse_oversized()
         self._since_checkpoint += self._inputs
         state = self.kernel.state_json() if self._checkpoint_due() else None
         commit = commit_of(
@@ -198,6 +206,18 @@ class Trader:
         if state is not None:
             self._checkpoint(state)
         self._begin_batch()
+
+    def _refuse_oversized(self) -> None:
+        """Stop ahead of a commit whose outputs no log would take: committed, they would hold the shard for ever."""
+        for output in self._outputs:
+            size = len(output.key) + len(output.value)
+            if size > RECORD_BYTES_MAX:
+                envelope, event = decode(output.value)
+                raise Incurable(
+                    f"shard {self.shard}: {type(event).__name__} {envelope.event_id} (step {envelope.step}, stage "
+                    f"{envelope.stage}) for topic {output.topic} has {size} bytes, at most {RECORD_BYTES_MAX} can be "
+                    "stored: nothing of its batch was committed; a bug in the stage, report it"
+                )
 
     def _append(self, journal: Any, outputs: Any) -> None:
         try:

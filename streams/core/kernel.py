@@ -162,7 +162,8 @@ class Kernel:
         if len(outputs) > EVENTS_PER_STEP_MAX:
             raise KernelError(
                 f"step {self.counters.step}: more than {EVENTS_PER_STEP_MAX} events, last by {stage.name} for "
-                f"{type(cause.event).__name__} {cause.envelope.event_id}; two stages answer each other without end"
+                f"{type(cause.event).__name__} {cause.envelope.event_id}; two stages answer each other without "
+                "end: a bug, report it"
             )
         return stops
 
@@ -213,7 +214,8 @@ class Kernel:
         if not BY_NAME[topic].may_skip or counters.bad_run > BAD_RUN_MAX or too_many:
             raise KernelError(
                 f"step {counters.step}: a record of topic {topic} cannot be read: {error} "
-                f"({counters.bad_run} in a row, {counters.bad_total} of {taken}); nothing was decided on it"
+                f"({counters.bad_run} in a row, {counters.bad_total} of {taken}); nothing was "
+                "decided on it: run the version that wrote it, or restore the topic from a backup"
             ) from error
         identity = derive_id("unreadable", counters.step, sha256(data).hexdigest())
         now = Micros(counters.clock)
@@ -245,9 +247,12 @@ class Kernel:
         if unknown:
             raise ValueError(f"it has a stage {unknown[0]} that is not here")
         counters = _load(_COUNTERS, KERNEL, loaded[KERNEL])
+        outputs = outputs_of(Venue(counters.venue or Venue.PAPER))
+        gone = sorted(counters.seqs.keys() - set(outputs))
+        if gone:
+            raise ValueError(f"it numbers topic {gone[0]}, which is no output here")
         pairs = zip(self._adapters, self.stages, strict=True)
         states = [_load(a, s.name, loaded[s.name]) if s.name in loaded else s.initial() for a, s in pairs]
-        outputs = outputs_of(Venue(counters.venue or Venue.PAPER))
         counters.seqs = dict.fromkeys(outputs, 0) | counters.seqs
         self.counters, self.states = counters, states
         self._routes.clear()

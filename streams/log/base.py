@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+RECORD_BYTES_MAX = 16 * 1024 * 1024 - 64 * 1024
+"""Largest key and value together, on every log alike: what a broker of 16 MiB takes with the record's own frame."""
+
 
 class LogError(Exception):
     """The log cannot do what was asked: names the topic, partition and offset, and what to do."""

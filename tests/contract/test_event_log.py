@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Thread
@@ -9,7 +10,7 @@ from threading import Thread
 import pytest
 
 from streams.log import open_log
-from streams.log.base import Append, EventLog, LogError, NewRecord, NoTopic, end_of
+from streams.log.base import RECORD_BYTES_MAX, Append, EventLog, LogError, NewRecord, NoTopic, end_of
 
 KINDS = ("memory", "sqlite", pytest.param("kafka", marks=pytest.mark.kafka))
 TOPICS = {"ticks": 2, "journal": 1, "bars": 1, "checkpoints": 1}
@@ -78,6 +79,13 @@ def test_reads_back_key_value_and_place_in_order(log: EventLog) -> None:
 
     assert (third.topic, third.partition, third.offset, third.key, third.value) == ("ticks", 0, 2, b"k2", b"2")
     assert (fourth.offset, fourth.value) == (3, b"3")
+
+
+def test_the_largest_record_there_may_be_is_stored_whole(log: EventLog) -> None:
+    """Bytes that do not compress: what a broker takes must not depend on what is in them."""
+    value = random.Random(1).randbytes(RECORD_BYTES_MAX - 1)
+    log.publish([record("bars", value, key=b"k")])
+    assert [each.value == value for each in log.read("bars", 0, 0, limit=1)] == [True]
 
 
 def test_reading_at_or_past_the_end_returns_nothing_and_does_not_wait(log: EventLog) -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from schemas.envelope import Event, Message
-from schemas.topics import CHECKPOINTS, JOURNAL
+from schemas.topics import CHECKPOINTS, INPUTS, JOURNAL
 from streams.core.stage import Stage
 from streams.journal import TraderStopped
 from streams.log.base import LogError, NewRecord
@@ -18,7 +18,7 @@ from streams.recovery import commit_at, read_checkpoint
 from streams.trader import Trader
 from streams.verify import verify
 from tests.toy import LABEL, STAGES, SUM, SumState, fill, mark
-from tests.unit.streams.test_recovery import finished_log
+from tests.unit.streams.test_recovery import append_checkpoint, finished_log, newest_checkpoint
 from tests.write_path import FINISH, BrokerLog, Fault, Faults, plain_trader, run_to_end, scenario, violations
 
 
@@ -98,6 +98,19 @@ def test_a_commit_of_no_steps_written_twice_counts_once() -> None:
         trader.finish()
     run_to_end(log, plain_trader)
     assert violations(log) == []
+
+
+@pytest.mark.parametrize("bit", [1, 2, 32])
+def test_a_checkpoint_with_a_torn_input_position_is_passed_over(bit: int) -> None:
+    log = finished_log()
+    _, checkpoint = newest_checkpoint(log)
+    for torn in range(len(checkpoint.inputs)):
+        inputs = list(checkpoint.inputs)
+        inputs[torn] = replace(inputs[torn], offset=inputs[torn].offset ^ bit)
+        append_checkpoint(log, replace(checkpoint, inputs=tuple(inputs)))
+    trader = plain_trader(log, "again")
+    assert trader.start().from_step == 64
+    assert {topic: trader.position(topic) for topic in INPUTS} == {"settings": 1, "commands": 3, "ticks": 60}
 
 
 def test_verify_proves_the_state_a_clean_stop_left() -> None:

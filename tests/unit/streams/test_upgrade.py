@@ -134,7 +134,7 @@ def test_a_topic_that_is_no_longer_an_output_stops_the_older_version() -> None:
     with (
         topics(inputs=INPUTS, outputs=[name for name in OUTPUTS if name != "fills"]),
         pytest.raises(
-            FailStop, match=r"topic fills is no input or output of this version.*by code 1\+old, this is 2\+new"
+            FailStop, match=r"it numbers topic fills, which is no output here.*by code 1\+old, this is 2\+new"
         ),
     ):
         run(log, STAGES, NEW)

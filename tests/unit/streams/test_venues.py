@@ -31,7 +31,7 @@ from services.bootstrap import prepare_log
 from services.lag import trader_progress
 from streams.batch import run_batch
 from streams.core.kernel import Kernel, KernelError
-from streams.journal import FailStop, JournalState, read_journal
+from streams.journal import FailStop, Incurable, JournalState, read_journal
 from streams.log import create_log
 from streams.log.base import NewRecord
 from streams.log.memory import MemoryLog
@@ -224,7 +224,7 @@ def test_settings_of_another_venue_stop_the_shard(first: Venue, then: Venue) -> 
     log = begun(first)
     run(log)
     put(log, "settings", settings_changed(venue=then))
-    with pytest.raises(KernelError, match=f"venue={then}, but this shard is on {first} for life"):
+    with pytest.raises(Incurable, match=f"venue={then}, but this shard is on {first} for life"):
         run(log)
 
 

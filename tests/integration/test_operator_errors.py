@@ -1,0 +1,87 @@
+"""What a user of ``worker``, ``run`` and ``demo`` sees when the kernel refuses an input: one message, no traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from schemas.settings import TradingSettings
+from services.bootstrap import prepare_log
+from services.feeds.synthetic import synthetic_feed
+from streams.log import open_log
+from streams.log.base import NewRecord
+from tests.unit.services.test_feeds_bars import BARS, bar_rows, write
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[2]
+WORDS = (
+    "shard 0: commands offset 0 cannot be taken: ",
+    "a record of topic commands cannot be read: not Confluent-framed Avro",
+    "run the version that wrote it, or restore the topic from a backup",
+    "`tapeline log cat commands --from-offset 0 --limit 1` shows the record",
+)
+
+
+def with_garbage(url: str) -> str:
+    """Make a log whose first command cannot be read; return its URL."""
+    log = open_log(url)
+    first = next(iter(synthetic_feed()))[0].ts_event
+    prepare_log(log, TradingSettings(), ts_event=first)
+    log.append([NewRecord("commands", 0, b"paper", b"garbage", 1)])
+    log.close()
+    return url
+
+
+def tapeline(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "services.cli", *arguments], cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+
+def feed_file(folder: Path) -> Path:
+    return write(folder, "BTC-USDT-SWAP_1m_20250319-20250319.csv.gz", BARS, *bar_rows(30))
+
+
+def assert_said_in_one_line(done: subprocess.CompletedProcess[str]) -> None:
+    (line,) = (line for line in done.stderr.splitlines() if line.startswith("tapeline: "))
+    assert [words for words in WORDS if words not in line] == []
+    assert "Traceback" not in done.stderr + done.stdout
+    assert done.returncode == 1
+
+
+def test_the_worker_says_it_in_one_log_line_and_exits_1(tmp_path: Path) -> None:
+    done = tapeline(tmp_path, "worker", "--log", with_garbage(f"sqlite:///{tmp_path}/log.db"), "--until-idle")
+    (entry,) = (e for line in done.stderr.splitlines() if (e := json.loads(line))["level"] == "critical")
+    assert [words for words in WORDS if words not in entry["event"]] == []
+    assert "exception" not in entry
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 1
+
+
+@pytest.mark.postgres
+def test_the_demo_on_sqlite_says_it_in_one_line(tmp_path: Path) -> None:
+    url = with_garbage(f"sqlite:///{tmp_path}/log.db")
+    places = ["--feed", str(feed_file(tmp_path)), "--log", url, "--folder", str(tmp_path / "demo")]
+    assert_said_in_one_line(tapeline(tmp_path, "demo", *places))
+
+
+@pytest.mark.postgres
+@pytest.mark.kafka
+def test_the_demo_on_kafka_says_it_in_one_line(tmp_path: Path, kafka_url: str) -> None:
+    places = ["--feed", str(feed_file(tmp_path)), "--log", with_garbage(kafka_url), "--folder", str(tmp_path / "demo")]
+    assert_said_in_one_line(tapeline(tmp_path, "demo", *places))
+
+
+@pytest.mark.postgres
+def test_run_ends_at_once_with_what_its_worker_said(tmp_path: Path) -> None:
+    url = with_garbage(f"sqlite:///{tmp_path}/log.db")
+    places = ["--feed", str(feed_file(tmp_path)), "--log", url, "--db", f"embedded:{tmp_path}/pg"]
+    done = tapeline(tmp_path, "run", *places, "--folder", str(tmp_path / "logs"))
+    assert_said_in_one_line(done)
+    assert "worker ended with exit code 1; see " in done.stderr
