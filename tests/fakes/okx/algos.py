@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 
 SOURCES = {"conditional": "7", "oco": "7", "trigger": "6", "move_order_stop": "25"}
 """``source`` of the order an algo places, by its type."""
-PRICE_TYPES = ("last", "mark", "index")
+LEGS = (("tp", "buy"), ("sl", "buy"), ("tp", "sell"), ("sl", "sell"))
+WRONG_SIDE = {
+    "last": dict(zip(LEGS, ("51277", "51278", "51279", "51280"), strict=True)),
+    "mark": dict(zip(LEGS, ("51300", "51302", "51303", "51304"), strict=True)),
+    "index": dict(zip(LEGS, ("51305", "51306", "51307", "51308"), strict=True)),
+}
+"""Refusal of a trigger price on the wrong side, by price type, leg and side."""
 AMENDABLE = {
     "newSz": "sz",
     "newSlTriggerPx": "slTriggerPx",
@@ -68,7 +74,8 @@ class Algos:
         if request["side"] not in {"buy", "sell"}:
             raise VenueError("51000", "side")
         checks.check_ids(request, "algoClOrdId")
-        self._check_duplicate(request.get("algoClOrdId", ""))
+        if request.get("algoClOrdId") and self.holds(request["algoClOrdId"]):
+            raise VenueError("51065")
         checks.check_trading(instrument, request["ordType"])
         checks.check_mode(self.venue, instrument, request)
         self._check_size(instrument, request)
@@ -86,10 +93,10 @@ class Algos:
         self._tell(algo)
         return algo
 
-    def _check_duplicate(self, client_id: str) -> None:
-        found = self.find(client_id=client_id) if client_id else None
-        if found is not None and (found.is_open or self.venue.rules.duplicate_ids_forever):
-            raise VenueError("51016")
+    def holds(self, client_id: str) -> bool:
+        """Is the client id taken?"""
+        found = self.find(client_id=client_id)
+        return found is not None and (found.is_open or self.venue.rules.duplicate_ids_forever)
 
     def _check_size(self, instrument: Instrument, request: dict[str, str]) -> None:
         fraction = request.get("closeFraction")
@@ -99,8 +106,10 @@ class Algos:
             return
         if request.get("sz"):
             raise VenueError("50024", "sz", "closeFraction")
-        if fraction != "1" or request["ordType"] not in {"conditional", "oco"} or self.venue.account.level == "4":
+        if fraction != "1" or request["ordType"] not in {"conditional", "oco"}:
             raise VenueError("51000", "closeFraction")
+        if self.venue.account.level == "4":
+            raise VenueError("51332")
         if not instrument.is_swap:
             raise VenueError("51327")
         if request.get("posSide", "net") == "net" and request.get("reduceOnly") != "true":
@@ -108,7 +117,7 @@ class Algos:
         if {request.get("slOrdPx", "-1"), request.get("tpOrdPx", "-1")} != {"-1"}:
             raise VenueError("51330")
         if any(self._same_whole(other, request) for other in self.open_algos(instrument.inst_id)):
-            raise VenueError("51000", "closeFraction")
+            raise VenueError("51088")
 
     def _same_whole(self, other: Algo, request: dict[str, str]) -> bool:
         same = all(other.asked(name, "net") == request.get(name, "net") for name in ("tdMode", "posSide"))
@@ -138,8 +147,10 @@ class Algos:
             raise VenueError("51000", trigger)
         if limit is None or (limit != -1 and (limit <= 0 or not is_multiple(limit, instrument.tick))):
             raise VenueError("51000", order)
-        if request[kind] not in PRICE_TYPES:
+        if request[kind] not in WRONG_SIDE:
             raise VenueError("51000", kind)
+        if not instrument.is_swap and request[kind] != "last":
+            raise VenueError("51415")
 
     def _check_side(self, instrument: Instrument, request: dict[str, str], leg: str) -> None:
         # A selling stop lies below the market and its target above; a buying one the other way round.
@@ -147,7 +158,7 @@ class Algos:
         now = self._market_price(instrument.inst_id, request[f"{leg}TriggerPxType"])
         above = (leg == "tp") == (request["side"] == "sell")
         if (trigger <= now) if above else (trigger >= now):
-            codes = {("tp", "sell"): "51279", ("sl", "sell"): "51280", ("tp", "buy"): "51277", ("sl", "buy"): "51278"}
+            codes = WRONG_SIDE[request[f"{leg}TriggerPxType"]]
             raise VenueError(codes[leg, request["side"]])
 
     # --- amend and cancel
@@ -167,6 +178,8 @@ class Algos:
     def _check_size_amended(self, algo: Algo, wanted: dict[str, str]) -> None:
         if not algo.closes_all:
             checks.read_size(algo.instrument, wanted)
+        elif wanted.get("sz"):
+            raise VenueError("51524")
 
     def cancel(self, raw: Row) -> Algo:
         """Cancel an open algo order."""

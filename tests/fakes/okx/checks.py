@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tests.fakes.okx.errors import VenueError
 from tests.fakes.okx.instruments import LIVE, Instrument
-from tests.fakes.okx.numbers import is_multiple, parse
+from tests.fakes.okx.numbers import is_multiple, parse, text
 from tests.fakes.okx.push import Row
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def read_size(
     if size < instrument.min_size:
         raise VenueError("51020")
     if size > (instrument.market_max if market else instrument.limit_max):
-        raise VenueError("51202" if market else "51101")
+        raise VenueError("51202" if market else "51101", text(instrument.limit_max))
     return size
 
 
@@ -102,13 +102,12 @@ def read_price(venue: Venue, instrument: Instrument, request: dict[str, str], na
     mark, band = venue.market(instrument.inst_id).mark, venue.rules.price_band
     highest, lowest = mark * (1 + band), mark * (1 - band)
     if (request["side"] == "buy" and price > highest) or (request["side"] == "sell" and price < lowest):
-        words = f"Order price is not within the price limit (max buy price: {highest:f} min sell price: {lowest:f})"
-        raise VenueError("51006", message=words)
+        raise VenueError(*(("51137", text(highest)) if request["side"] == "buy" else ("51138", text(lowest))))
     return price
 
 
 def check_attached(attached: list[Row], side: str, reference: Decimal, *, market: bool) -> None:
-    """Refuse attached prices on the wrong side of the order's price (of the last price for a market order)."""
+    """Refuse attached prices on the wrong side of the order's price (of the best one for a market order)."""
     for row in attached:
         profit, stop = parse(row.get("tpTriggerPx") or None), parse(row.get("slTriggerPx") or None)
         if profit is None and stop is None:
@@ -119,9 +118,9 @@ def check_attached(attached: list[Row], side: str, reference: Decimal, *, market
             raise VenueError("51000", "tpOrdPx")
         buy = side == "buy"
         if profit is not None and (profit <= reference if buy else profit >= reference):
-            raise VenueError(("51279" if buy else "51277") if market else ("51046" if buy else "51048"))
+            raise VenueError(("51050" if buy else "51052") if market else ("51046" if buy else "51048"))
         if stop is not None and (stop >= reference if buy else stop <= reference):
-            raise VenueError(("51280" if buy else "51278") if market else ("51047" if buy else "51049"))
+            raise VenueError(("51051" if buy else "51053") if market else ("51047" if buy else "51049"))
 
 
 def check_deadline(venue: Venue, deadline: str) -> None:

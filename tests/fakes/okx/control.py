@@ -9,7 +9,7 @@ from tests.fakes.okx.errors import VenueError
 from tests.fakes.okx.numbers import text
 from tests.fakes.okx.orders import Order
 from tests.fakes.okx.push import Push, Row
-from tests.fakes.okx.trading import BY_SYSTEM
+from tests.fakes.okx.trading import RISK
 from tests.fakes.okx.venue import Venue
 
 
@@ -36,7 +36,7 @@ class Control:
         """Liquidate a position whole at a price: its orders are canceled, a fee is charged; ``full_liquidation``."""
         held = self._held(inst_id, margin_mode, side)
         for order in self.venue.trading.open_orders(inst_id):
-            self.venue.trading.end(order, BY_SYSTEM, "Liquidation")
+            self.venue.trading.end(order, RISK)
         return self._force(held, abs(held.size), price, "full_liquidation")
 
     def deleverage(

@@ -90,5 +90,5 @@ class RateLimits:
         while seen and seen[0] <= now - WINDOW_MS:
             seen.popleft()
         if len(seen) + times > limit:
-            raise VenueError(code)
+            raise VenueError(code, http=self._rules.rate_limited_http if code == "50011" else None)
         seen.extend([now] * times)

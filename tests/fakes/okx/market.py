@@ -103,6 +103,11 @@ class Market:
             self.update_book(*((), changed) if side == "buy" else (changed, ()))
         return taken
 
+    def best(self, side: str) -> Decimal:
+        """Return the best price an order of that side would take; the last one if there is none."""
+        book = self.asks if side == "buy" else self.bids
+        return self.last if not book else min(book) if side == "buy" else max(book)
+
     def crosses(self, side: str, price: Decimal) -> bool:
         """Would a limit order of that side take at once?"""
         book = self.asks if side == "buy" else self.bids

@@ -92,7 +92,12 @@ class Operations:
                 "clOrdId": str(row.get("clOrdId", "")),
                 "tag": str(row.get("tag", "")),
             }
-            return ids | {"sCode": refused.code, "sMsg": refused.message, "ts": str(self.venue.clock.now_ms())}
+            return ids | {
+                "sCode": refused.code,
+                "sMsg": refused.message,
+                "subCode": "",
+                "ts": str(self.venue.clock.now_ms()),
+            }
 
     def _place(self, row: Row) -> Row:
         order = self.venue.trading.place(row)

@@ -28,6 +28,8 @@ class Rules:
     """A limit order further than this share of the mark price on the wrong side is refused (51006)."""
     rate_limits: bool = True
     """Count requests as documented."""
+    rate_limited_http: int = 429
+    """Status of 50011; the documentation lists 429 and 200."""
     sub_account_orders_per_2s: int = 1000
     """New and amended orders of the account, over REST and WebSocket together (50061)."""
     idle_s: float = 30.0

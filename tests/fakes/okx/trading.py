@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 FORGET_MS = 2 * 3_600_000
 """A canceled order without fills is forgotten after two hours. Source: "Get order history" of the documentation."""
-BY_USER, BY_SYSTEM, WOULD_TAKE, DEAD_MANS_SWITCH = "1", "0", "31", "20"
+BY_USER, BY_SYSTEM, RISK, NOT_WHOLE, NOT_AT_ONCE = "1", "0", "3", "13", "14"
+NOTHING_TO_CLOSE, DEAD_MANS_SWITCH, NOTHING_TO_REDUCE, WOULD_TAKE = "17", "20", "23", "31"
+"""``cancelSource`` values. Source: "Get order details" of the documentation."""
 
 
 class Trading:
@@ -77,7 +79,9 @@ class Trading:
         order.size = checks.read_size(instrument, request, in_quote=order.in_quote, market=market)
         if not market:
             order.price = checks.read_price(venue, instrument, request)
-        reference = order.price or venue.market(instrument.inst_id).last
+        reference = order.price or venue.market(instrument.inst_id).best(request["side"])
+        if attached and (order.closes or order.reduce_only):
+            raise VenueError("51333")
         checks.check_attached(attached, request["side"], reference, market=market)
         order.attached = [self._attach(row) for row in attached]
         self._check_room(order, reference)
@@ -104,6 +108,10 @@ class Trading:
         names = "tpTriggerPx tpOrdPx tpTriggerPxType slTriggerPx slOrdPx slTriggerPxType sz attachAlgoClOrdId tpOrdKind"
         flat = checks.flatten(row)
         checks.check_ids(flat, "attachAlgoClOrdId")
+        client_id = flat.get("attachAlgoClOrdId", "")
+        waiting = (other["attachAlgoClOrdId"] for order in self.open_orders() for other in order.attached)
+        if client_id and (client_id in waiting or self.venue.algos.holds(client_id)):
+            raise VenueError("51068", client_id)
         kept: Row = {name: flat.get(name, "") for name in names.split()}
         for kind in ("tp", "sl"):
             if kept[f"{kind}TriggerPx"]:
@@ -121,10 +129,10 @@ class Trading:
         if order.closes and order.size > closable:
             raise VenueError("51112" if closable else "51169")
         if order.reduce_only and not closable:
-            raise VenueError("51169")
+            raise VenueError("51170" if venue.account.position(*self._key(order)) else "51169")
         if order.closes or order.reduce_only:
             return
-        held = venue.account.position(instrument.inst_id, order.asked("tdMode"), order.asked("posSide", "net"))
+        held = venue.account.position(*self._key(order))
         opening = max(order.size - closable, ZERO)
         total = opening if closable else opening + (abs(held.size) if held else ZERO)
         if order.lever > instrument.tier_of(total).lever_max:
@@ -139,10 +147,13 @@ class Trading:
         if need > self.venue.available(currency):
             raise VenueError("51008", currency)
 
+    @staticmethod
+    def _key(order: Order) -> tuple[str, str, str]:
+        return order.instrument.inst_id, order.asked("tdMode"), order.asked("posSide", "net")
+
     def closable(self, order: Order) -> Decimal:
         """Return how much of the position the order's side can close."""
-        side = order.asked("posSide", "net")
-        held = self.venue.account.position(order.instrument.inst_id, order.asked("tdMode"), side)
+        held = self.venue.account.position(*self._key(order))
         if held is None:
             return ZERO
         opposite = held.direction == (-1 if order.side == "buy" else 1)
@@ -153,10 +164,10 @@ class Trading:
     def _match(self, order: Order) -> None:
         kind, market = order.asked("ordType"), self.venue.market(order.instrument.inst_id)
         if kind == "post_only" and order.price is not None and market.crosses(order.side, order.price):
-            self.end(order, WOULD_TAKE, "The post-only order would take liquidity in maker orders")
+            self.end(order, WOULD_TAKE, "The post-only order will take liquidity in taker orders")
             return
         if kind == "fok" and not self._fills_whole(order):
-            self.end(order, BY_SYSTEM)
+            self.end(order, NOT_WHOLE)
             return
         size = self._base_size(order, market.last)
         for price, part in market.take(order.side, size, order.price):
@@ -173,7 +184,7 @@ class Trading:
             order.state = "filled"
             self._tell(order)
         else:
-            self.end(order, BY_SYSTEM)
+            self.end(order, NOT_AT_ONCE)
 
     def _fills_whole(self, order: Order) -> bool:
         market = self.venue.market(order.instrument.inst_id)
@@ -191,7 +202,7 @@ class Trading:
         if order.instrument.is_swap and (order.reduce_only or order.closes):
             size = min(size, self.closable(order))
             if not size:
-                self.end(order, BY_SYSTEM, "There is no position to reduce")
+                self.end(order, NOTHING_TO_REDUCE if order.reduce_only else NOTHING_TO_CLOSE)
                 return None
         market = self.venue.market(order.instrument.inst_id)
         if not trade_id:
@@ -240,7 +251,7 @@ class Trading:
         checks.require(request, "instId")
         order = self._addressed(request, "51503")
         if not (request.get("newSz") or request.get("newPx")):
-            raise VenueError("50015", "newSz", "newPx")
+            raise VenueError("51500")
         try:
             size, price = self._amended(order, request)
         except VenueError:

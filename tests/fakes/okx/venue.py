@@ -23,6 +23,8 @@ from tests.fakes.okx.rules import Rules
 from tests.fakes.okx.trading import DEAD_MANS_SWITCH, Trading
 
 PRICES = {"BTC-USDT-SWAP": 50_000, "ETH-USDT-SWAP": 2_500, "SOL-USDT-SWAP": 150, "BTC-USDT": 50_000, "ETH-USDT": 2_500}
+TIMERS_MAX = 20
+"""Dead man's switches by tag at the same time."""
 FIRST_ID = 2_500_000_000_000_000_000
 
 
@@ -154,6 +156,8 @@ class Venue:
             return 0
         if not 10 <= seconds <= 120:
             raise VenueError("51000", "timeOut")
+        if tag and tag not in self._deadlines and len(self._deadlines) >= TIMERS_MAX:
+            raise VenueError("51071")
         self._deadlines[tag] = self.clock.now_ms() + seconds * 1000
         return self._deadlines[tag]
 

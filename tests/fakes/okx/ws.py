@@ -169,9 +169,13 @@ class Hub:
             arguments = asked.get("args")
             if not isinstance(arguments, list) or not arguments:
                 raise VenueError("60013")
+            if connection.key is not None:
+                raise VenueError("60031")
             connection.key = self.doorman.login(arguments[0], demo=connection.demo)
         except VenueError as refused:
             self._refuse(connection, refused, asked)
+            if connection.key is not None:
+                return
             await _drain(connection)
             await connection.socket.close(code=LOGIN_FAILED, message=b"Login failed.")
             return
@@ -205,7 +209,7 @@ class Hub:
 
     async def _trade(self, connection: Connection, operation: str, asked: Row) -> None:
         if connection.url != "private":
-            raise VenueError("60018", operation)
+            raise VenueError("60028")
         if connection.key is None:
             raise VenueError("60011")
         planned = self.faults.strike(f"ws {operation}")
