@@ -78,6 +78,7 @@ LISTED: tuple[Family, ...] = (
     Family("verdict_events", (risk.PlanApproved, risk.PlanDenied), BY_PLAN),
     Family("reductions", (risk.ReductionApproved,)),
     Family("trading_states", (risk.TradingStateChanged,)),
+    Family("drawdown_warnings", (risk.DrawdownWarningChanged,)),
     Family("limit_overrides", (risk.LimitOverridden,)),
     Family(
         "order_events",

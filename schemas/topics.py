@@ -89,6 +89,7 @@ TOPICS: tuple[Topic, ...] = (
             risk.PlanDenied,
             risk.ReductionApproved,
             risk.TradingStateChanged,
+            risk.DrawdownWarningChanged,
             risk.LimitOverridden,
             control.CommandHandled,
         ),

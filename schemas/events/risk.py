@@ -78,6 +78,13 @@ class StateCauseKind(StrEnum):
     THROTTLE = "THROTTLE"
 
 
+class WarningState(StrEnum):
+    """What became of a warning: it began to hold, or ended."""
+
+    RAISED = "RAISED"
+    RELEASED = "RELEASED"
+
+
 class SizedBy(StrEnum):
     """What bounded the size."""
 
@@ -214,3 +221,20 @@ class LimitOverridden(Event):
     previous: str
     reason: str
     command_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class DrawdownWarningChanged(Event):
+    """Drawdown reached ``drawdown_warn_pct`` (RAISED), or is below it again (RELEASED). Trading goes on.
+
+    ``drawdown_scale``: what the budget of every plan is multiplied with from now on; 1 once released.
+    """
+
+    account_id: str
+    warning: WarningState
+    drawdown_pct: Percent
+    drawdown_warn_pct: Percent
+    drawdown_halt_pct: Percent
+    drawdown_scale: Ratio
+    equity: Money
+    peak_equity: Money

@@ -60,6 +60,7 @@ LABELS: dict[str, tuple[str, str]] = {
     "limits": ("Worst value reached beside every limit", "各项限额旁的最差值"),
     "limit": ("limit", "限额"),
     "reached": ("worst", "最差值"),
+    "drawdown_warn": ("drawdown, warned at", "回撤，触发预警"),
     "drawdown_halt": ("drawdown, halt at", "回撤，触发停机"),
     "daily_loss": ("loss since 00:00 UTC", "当日亏损（UTC零点起）"),
     "leverage_marked": ("leverage at mark", "按标记价杠杆"),

@@ -18,11 +18,13 @@ from schemas.events.plan import PlanDeclined, PlanProposed
 from schemas.events.risk import (
     CheckResult,
     DenialCode,
+    DrawdownWarningChanged,
     LimitOverridden,
     PlanApproved,
     PlanDenied,
     StateCauseKind,
     TradingStateChanged,
+    WarningState,
 )
 from schemas.settings import TradingSettings
 from streams.log.base import EventLog
@@ -100,6 +102,7 @@ class Run:
     settings: TradingSettings = field(default_factory=TradingSettings)
     settings_digest: str = ""
     overrides: Counter[str] = field(default_factory=Counter)
+    warnings: int = 0
     origins: set[str] = field(default_factory=set)
     markets: dict[str, Market] = field(default_factory=dict)
     quarantined: Counter[str] = field(default_factory=Counter)
@@ -191,6 +194,10 @@ def _feed(run: Run, envelope: Envelope, event: FeedStatus) -> None:
 
 def _settings(run: Run, envelope: Envelope, event: SettingsChanged) -> None:
     run.settings, run.settings_digest = TradingSettings.from_values(event.values), event.digest
+
+
+def _warning(run: Run, envelope: Envelope, event: DrawdownWarningChanged) -> None:
+    run.warnings += event.warning is WarningState.RAISED
 
 
 def _overridden(run: Run, envelope: Envelope, event: LimitOverridden) -> None:
@@ -291,6 +298,7 @@ _HANDLERS: dict[type[Event], Callable[..., None]] = {
     FundingSettled: _funding,
     FeedStatus: _feed,
     SettingsChanged: _settings,
+    DrawdownWarningChanged: _warning,
     LimitOverridden: _overridden,
     PlanApproved: _verdict,
     EquityChanged: _equity,

@@ -12,7 +12,14 @@ from schemas.events.account import EquityChanged
 from schemas.events.common import TradingState
 from schemas.events.control import CommandHandled, CommandOutcome, ResumeTrading, TransferCash
 from schemas.events.market import MarkPrice
-from schemas.events.risk import PlanApproved, PlanDenied, StateCauseKind, TradingStateChanged
+from schemas.events.risk import (
+    DrawdownWarningChanged,
+    PlanApproved,
+    PlanDenied,
+    StateCauseKind,
+    TradingStateChanged,
+    WarningState,
+)
 from schemas.values import Money, Price
 from streams.core import account
 from streams.core.kernel import Kernel
@@ -52,7 +59,9 @@ def test_g6() -> None:
     for amount, peak in (("10000", "10000"), ("12000", "12000"), ("9000", "12000"), ("12000", "16000")):
         moved(spec, amount, peak).then()
     assert budget(spec) == 1
-    moved(spec, "11200", "16000").then()
+    (warned,) = moved(spec, "11200", "16000").emitted
+    assert isinstance(warned, DrawdownWarningChanged)
+    assert (warned.warning, warned.drawdown_pct) == (WarningState.RAISED, 30)
     assert budget(spec) == D("0.5")
     moved(spec, "9600.01", "16000").then()
     assert budget(spec) == D("0.5")
@@ -64,7 +73,9 @@ def test_g6() -> None:
     (cause,) = halted.causes
     assert (cause.kind, cause.latched, cause.scope) == (StateCauseKind.DRAWDOWN, True, "account")
 
-    moved(spec, "12800", "16000").then()
+    (released,) = moved(spec, "12800", "16000").emitted
+    assert isinstance(released, DrawdownWarningChanged)
+    assert (released.warning, released.drawdown_pct) == (WarningState.RELEASED, 20)
     spec = restarted(spec)
     assert verdict(spec.when(plan())).code.value == "DRAWDOWN_EXCEEDS_LIMIT"
 
@@ -81,9 +92,9 @@ def test_g6() -> None:
 
 def test_the_boundary_is_the_limit_itself() -> None:
     spec = desk(daily_loss_pct_max=100)
-    moved(spec, "9600.00000001", "16000").then()
-    moved(spec, "9600", "16000")
-    assert len(spec.emitted) == 1
+    assert moved(spec, "9600.00000001", "16000").of(TradingStateChanged) == []
+    (halted,) = moved(spec, "9600", "16000").emitted
+    assert isinstance(halted, TradingStateChanged)
 
 
 class Pair:

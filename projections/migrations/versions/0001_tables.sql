@@ -195,6 +195,31 @@ CREATE TABLE commands (
   CONSTRAINT commands_pkey PRIMARY KEY (ts_event, log_partition, log_offset)
 );
 CREATE INDEX commands_event_id_idx ON commands (event_id);
+CREATE TABLE drawdown_warnings (
+  event_type TEXT NOT NULL,
+  event_id TEXT NOT NULL,
+  correlation_id TEXT NOT NULL,
+  causation_id TEXT NOT NULL,
+  stage TEXT NOT NULL,
+  step BIGINT NOT NULL,
+  ordinal BIGINT NOT NULL,
+  seq BIGINT NOT NULL,
+  ts_event TIMESTAMP WITH TIME ZONE NOT NULL,
+  ts_ingest TIMESTAMP WITH TIME ZONE NOT NULL,
+  settings_digest TEXT NOT NULL,
+  log_partition INTEGER NOT NULL,
+  log_offset BIGINT NOT NULL,
+  account_id TEXT NOT NULL,
+  warning TEXT NOT NULL,
+  drawdown_pct NUMERIC(38, 12) NOT NULL,
+  drawdown_warn_pct NUMERIC(38, 12) NOT NULL,
+  drawdown_halt_pct NUMERIC(38, 12) NOT NULL,
+  drawdown_scale NUMERIC(38, 8) NOT NULL,
+  equity NUMERIC(38, 8) NOT NULL,
+  peak_equity NUMERIC(38, 8) NOT NULL,
+  CONSTRAINT drawdown_warnings_pkey PRIMARY KEY (ts_event, log_partition, log_offset)
+);
+CREATE INDEX drawdown_warnings_event_id_idx ON drawdown_warnings (event_id);
 CREATE TABLE entry_ends (
   event_type TEXT NOT NULL,
   event_id TEXT NOT NULL,

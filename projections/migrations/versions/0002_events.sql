@@ -51,6 +51,8 @@ SELECT event_type, event_id, correlation_id, causation_id, stage, step, ordinal,
 UNION ALL
 SELECT event_type, event_id, correlation_id, causation_id, stage, step, ordinal, seq, ts_event, ts_ingest, settings_digest, 'verdicts' AS log_topic, log_partition, log_offset FROM trading_states
 UNION ALL
+SELECT event_type, event_id, correlation_id, causation_id, stage, step, ordinal, seq, ts_event, ts_ingest, settings_digest, 'verdicts' AS log_topic, log_partition, log_offset FROM drawdown_warnings
+UNION ALL
 SELECT event_type, event_id, correlation_id, causation_id, stage, step, ordinal, seq, ts_event, ts_ingest, settings_digest, 'verdicts' AS log_topic, log_partition, log_offset FROM limit_overrides
 UNION ALL
 SELECT event_type, event_id, correlation_id, causation_id, stage, step, ordinal, seq, ts_event, ts_ingest, settings_digest, 'orders' AS log_topic, log_partition, log_offset FROM order_events

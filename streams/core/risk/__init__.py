@@ -36,6 +36,7 @@ from streams.core.risk.commands import COMMANDS, answer, override_of, reductions
 from streams.core.risk.evolve import evolve
 from streams.core.risk.state import RiskState
 from streams.core.risk.verdict import judge
+from streams.core.risk.warning import warning_changed
 from streams.core.stage import Stage
 
 _FACTS = (
@@ -70,7 +71,8 @@ def decide(state: RiskState, message: Message) -> Sequence[Event]:
     outputs: list[Event] = [] if changed is None else [changed]
     outputs += reductions(state, message, causes)
     moved = override_of(state, message)
-    outputs += [] if moved is None else [moved]
+    warning = warning_changed(state, message)
+    outputs += [said for said in (moved, warning) if said is not None]
     event = message.event
     if isinstance(event, PlanProposed):
         if event.execute:

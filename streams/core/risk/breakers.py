@@ -162,7 +162,7 @@ def _on_equity(state: RiskState, causes: Causes, event: EquityChanged, now: int)
     settings = state.settings
     if settings is None:
         return causes
-    account = Account(event.equity, event.cash, event.peak_equity, event.day_start_equity, now)
+    account = Account.of(event, now)
     if drawdown_pct(account) >= settings.drawdown_halt_pct:
         causes = _with(causes, _cause(StateCauseKind.DRAWDOWN, _HALTED, now, origin="equity", latches=True))
     if daily_loss_pct(account, now) >= settings.daily_loss_pct_max:

@@ -12,11 +12,12 @@ from schemas.events.plan import PlanProposed
 from schemas.settings import TradingSettings
 from schemas.staleness import AGE_MAX
 from streams.core.risk import sizing
-from streams.core.risk.breakers import Causes, drawdown_pct
+from streams.core.risk.breakers import Causes
 from streams.core.risk.funding import rate_and_settlements
 from streams.core.risk.margin_choice import MarginFacts, choose
 from streams.core.risk.portfolio import Portfolio, portfolio
 from streams.core.risk.state import Account, Market, RiskState
+from streams.core.risk.warning import drawdown_scale
 
 T = TypeVar("T")
 HUNDRED = Decimal(100)
@@ -200,11 +201,10 @@ def _scales(
     settings, account = state.settings, state.account
     if settings is None or account is None or market is None:
         return None
-    warned = drawdown_pct(account) >= settings.drawdown_warn_pct
     return (
         sizing.quality_scale(market.quality),
         ONE if plan.origin is PlanOrigin.OPERATOR else sizing.regime_scale(uncertainty),
-        settings.drawdown_warn_scale if warned else ONE,
+        drawdown_scale(account, settings),
     )
 
 

@@ -32,7 +32,14 @@ from schemas.events.orders import (
     OrderAmended,
     OrderIntended,
 )
-from schemas.events.risk import LimitOverridden, PlanApproved, StateCauseKind, TradingStateChanged
+from schemas.events.risk import (
+    DrawdownWarningChanged,
+    LimitOverridden,
+    PlanApproved,
+    StateCauseKind,
+    TradingStateChanged,
+    WarningState,
+)
 from schemas.settings import TradingSettings
 from schemas.staleness import STALE_CADENCES, TRADES_AGE_MAX, age_max
 from schemas.values import SECOND
@@ -134,6 +141,10 @@ def _settings(state: RiskState, event: SettingsChanged, message: Message) -> Non
     state.limits_missing = tuple(name for name in LIMITS if name not in event.values)
 
 
+def _warning(state: RiskState, event: DrawdownWarningChanged, message: Message) -> None:
+    state.warned = event.warning is WarningState.RAISED
+
+
 def _overridden(state: RiskState, event: LimitOverridden, message: Message) -> None:
     assert state.settings is not None, "a limit was moved before there were any"
     state.settings = state.settings.with_value(event.name, event.value)
@@ -141,7 +152,7 @@ def _overridden(state: RiskState, event: LimitOverridden, message: Message) -> N
 
 
 def _equity(state: RiskState, event: EquityChanged, message: Message) -> None:
-    state.account = Account(event.equity, event.cash, event.peak_equity, event.day_start_equity, message.now)
+    state.account = Account.of(event, message.now)
 
 
 def _position(state: RiskState, event: PositionChanged, message: Message) -> None:
@@ -262,6 +273,7 @@ _HANDLERS: dict[type[Event], Callable[[RiskState, Any, Message], None]] = {
     QualityChanged: _quality,
     RegimeClassified: _regime,
     SettingsChanged: _settings,
+    DrawdownWarningChanged: _warning,
     LimitOverridden: _overridden,
     EquityChanged: _equity,
     PositionChanged: _position,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from schemas.events.account import EquityChanged
 from schemas.events.common import PositionSide, Quality, Regime
 from schemas.events.market import Channel, InstrumentDefined
 from schemas.events.plan import Entry
@@ -66,6 +67,11 @@ class Account:
     day_start: Decimal
     ts: int
 
+    @classmethod
+    def of(cls, event: EquityChanged, now: int) -> Account:
+        """Return the account as an event leaves it."""
+        return cls(event.equity, event.cash, event.peak_equity, event.day_start_equity, now)
+
 
 @dataclass(slots=True)
 class Position:
@@ -122,6 +128,7 @@ class RiskState:
     """Everything a verdict depends on. ``next_expiry``: when the first timed cause runs out.
 
     ``differences``: what the newest snapshot says otherwise than the log; empty: the account is reconciled.
+    ``warned``: the drawdown warning holds.
     """
 
     settings: TradingSettings | None = None
@@ -135,6 +142,7 @@ class RiskState:
     reservations: dict[str, Reservation] = field(default_factory=dict)
     causes: tuple[StateCause, ...] = ()
     next_expiry: int = NEVER
+    warned: bool = False
     streaks: dict[str, int] = field(default_factory=dict)
     stop_exits: dict[str, list[int]] = field(default_factory=dict)
     approvals: list[int] = field(default_factory=list)

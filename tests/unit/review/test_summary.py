@@ -12,7 +12,7 @@ from schemas.events.account import CashFlowed, EquityChanged, FlowKind, TradeClo
 from schemas.events.common import ExitReason, PlanOrigin, PositionSide, PriceSource
 from schemas.events.market import Channel, FeedOrigin, FeedState, FeedStatus, FundingSettled, LineQuarantined, VenueBar
 from schemas.events.plan import DeclineReason, PlanDeclined
-from schemas.events.risk import LimitOverridden
+from schemas.events.risk import DrawdownWarningChanged, LimitOverridden, WarningState
 from schemas.values import SECOND, Micros, Money, Percent, Price, Quantity, Rate
 from services.review.labels import LABELS, word
 from services.review.run import Run, funding_gaps, take
@@ -143,3 +143,11 @@ def test_an_overridden_limit_is_shown_until_other_settings_replace_it() -> None:
     run = run_of((settings, 0), (settings_changed(leverage_max=50), 2))
     take(run, envelope, moved)
     assert run.settings.leverage_max == 50
+
+
+def test_drawdown_warnings_are_counted_beside_their_level() -> None:
+    raised: DrawdownWarningChanged = replace(sample(DrawdownWarningChanged, 1), warning=WarningState.RAISED)
+    released = replace(raised, warning=WarningState.RELEASED)
+    text = render(run_of((raised, 1), (released, 2), (raised, 3)))
+    (line,) = [line for line in text.splitlines() if "drawdown, warned at" in line]
+    assert line.split()[3:] == ["2", "x", "30", "%"]
