@@ -102,6 +102,8 @@ class TradingSettings:
     regime_timeframe: str = "15m"
     strategies: tuple[str, ...] = ("trend", "mean_reversion", "breakout")
     rules_enabled: bool = True
+    regime_exit_enabled: bool = True
+    quality_exit_s: int = 3600
 
     @classmethod
     def from_values(cls, values: Mapping[str, str]) -> TradingSettings:
@@ -184,6 +186,7 @@ BOUNDS: dict[str, Bound] = {
     "slippage_bps": Bound(_ZERO, Decimal(1000)),
     "participation_pct": Bound(_ZERO, Decimal(100)),
     "latency_us": Bound(_ZERO),
+    "quality_exit_s": Bound(_ZERO),
 }
 """Hard bounds: code, not settings. A value past one stops the start."""
 

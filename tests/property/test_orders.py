@@ -17,8 +17,10 @@ from pydantic import TypeAdapter
 
 from schemas.envelope import Event, Message
 from schemas.events.account import PositionChanged
-from schemas.events.common import ExitReason, Liquidity, OrderPurpose, PositionSide, Side, TradingState
+from schemas.events.common import ExitReason, Liquidity, OrderPurpose, PositionSide, Quality, Regime, Side, TradingState
 from schemas.events.control import TransferCash
+from schemas.events.data import QualityChanged
+from schemas.events.intelligence import RegimeClassified
 from schemas.events.market import FundingSettled
 from schemas.events.orders import (
     FillBooked,
@@ -60,7 +62,12 @@ class Market:
     """A rig, a price that walks, and the invariants."""
 
     def __init__(self, latency_us: int = 0) -> None:
-        self.rig = Rig(stages=(pure(EXECUTION), pure(VENUE), ACCOUNT), participation_pct=10, latency_us=latency_us)
+        self.rig = Rig(
+            stages=(pure(EXECUTION), pure(VENUE), ACCOUNT),
+            participation_pct=10,
+            latency_us=latency_us,
+            quality_exit_s=60,
+        )
         self.price = 80000
         self.held = Decimal(0)
         self.plans = 0
@@ -175,6 +182,14 @@ class Market:
     def restrict(self, state: TradingState) -> None:
         self.rig.feed(TradingStateChanged("paper", state, TradingState.ACTIVE, (), ""))
 
+    def turn(self, regime: Regime) -> None:
+        self.rig.feed(
+            RegimeClassified(BTC, "15m", regime, Regime.RANGE, (), Rate(Decimal(0)), "RULES", 300, "f", False)
+        )
+
+    def judge_data(self, quality: Quality) -> None:
+        self.rig.feed(QualityChanged(BTC, quality, Quality.GOOD, ()))
+
     def repeat(self, which: int) -> None:
         """The venue reports an old execution again, as after a reconnect."""
         if self.reported:
@@ -205,6 +220,8 @@ ACTIONS: st.SearchStrategy[tuple[Callable[..., None], tuple[Any, ...]]] = st.one
     st.tuples(st.just(Market.settle_funding), st.tuples(_small)),
     st.tuples(st.just(Market.repeat), st.tuples(st.integers(0, 50))),
     st.tuples(st.just(Market.reduce), st.just(())),
+    st.tuples(st.just(Market.turn), st.tuples(st.sampled_from(list(Regime)))),
+    st.tuples(st.just(Market.judge_data), st.tuples(st.sampled_from(list(Quality)))),
     st.tuples(st.just(Market.restrict), st.tuples(st.sampled_from(list(TradingState)))),
 )
 

@@ -11,8 +11,10 @@ from decimal import Decimal
 from typing import Any
 
 from schemas.envelope import Event, Message
-from schemas.events.common import ExitReason, TradingState
+from schemas.events.common import TradingState
 from schemas.events.control import SettingsChanged, TimerFired
+from schemas.events.data import QualityChanged
+from schemas.events.intelligence import RegimeClassified
 from schemas.events.market import FeedStatus, IndexPrice, InstrumentDefined, MarkPrice, Trade, VenueBar
 from schemas.events.orders import (
     NotSent,
@@ -35,7 +37,7 @@ from schemas.events.orders import (
 )
 from schemas.events.risk import LimitOverridden, PlanApproved, ReductionApproved, TradingStateChanged
 from schemas.values import Quantity
-from streams.core.execution import fills, fold, watch
+from streams.core.execution import exits, fills, fold, watch
 from streams.core.execution.draft import STAGE_NAME, Draft
 from streams.core.execution.follow import better_stop, may_follow
 from streams.core.execution.orders import AT_VENUE, InvalidTransition, OrderRecord
@@ -144,8 +146,16 @@ def _clock(state: ExecutionState, message: Message, event: Event | None = None) 
     return draft.outputs
 
 
+def _regime(state: ExecutionState, message: Message, event: RegimeClassified) -> Sequence[Event]:
+    if event.instrument_id not in state.active:
+        return _clock(state, message)
+    draft = Draft(state, message)
+    _deadlines(draft)
+    return draft.outputs
+
+
 def _deadlines(draft: Draft) -> None:
-    """Close what was held long enough, and cancel entries that the venue should have expired."""
+    """Close what its time, the market's label or its data closes; cancel entries the venue should have expired."""
     if draft.now < draft.state.next_deadline:
         return
     for trade in [draft.state.trades[plan] for plans in draft.state.active.values() for plan in plans]:
@@ -153,8 +163,9 @@ def _deadlines(draft: Draft) -> None:
             continue
         if fold.entry_is_forgotten(trade, draft.now):
             draft.cancel(trade, trade.entry, "EXPIRED")
-        if draft.now >= fold.deadline(draft.state, trade):
-            trade.exiting = ExitReason.TIME
+        trade.exiting = exits.reason_due(draft.state, trade, draft.now) or trade.exiting
+        if trade.exiting is not None:
+            draft.cancel(trade, trade.entry, trade.exiting.value)
             settle(draft, trade.plan_id)
 
 
@@ -253,6 +264,8 @@ _DECIDE: dict[type[Event], Callable[[ExecutionState, Message, Any], Sequence[Eve
     PlanApproved: _approved,
     ReductionApproved: _reduction,
     TradingStateChanged: _state_changed,
+    RegimeClassified: _regime,
+    QualityChanged: _clock,
     Trade: _trade,
     VenueBar: _bar,
     MarkPrice: _clock,

@@ -9,6 +9,8 @@ from typing import Any
 from schemas.envelope import Event
 from schemas.events.common import EntryEnd, ExitReason, OrderPurpose, OrderType, TradingState
 from schemas.events.control import SettingsChanged
+from schemas.events.data import QualityChanged
+from schemas.events.intelligence import RegimeClassified
 from schemas.events.market import InstrumentDefined, InstrumentKind, Trade, VenueBar
 from schemas.events.orders import (
     AmendIntended,
@@ -34,7 +36,7 @@ from schemas.events.orders import (
 )
 from schemas.events.risk import LimitOverridden, PlanApproved, ReductionApproved, TradingStateChanged
 from schemas.settings import TradingSettings
-from schemas.values import SECOND
+from streams.core.execution import exits
 from streams.core.execution.orders import OrderRecord, next_state
 from streams.core.execution.state import (
     DONE_MAX,
@@ -91,11 +93,8 @@ def _forget_oldest(state: ExecutionState) -> None:
 
 
 def deadline(state: ExecutionState, trade: TradeRecord) -> int:
-    """Return when the clock next matters to a trade: its time stop (not while HALTED), or a forgotten entry."""
-    moments = [NEVER]
-    holding = trade.exiting is None and bool(trade.open_quantity) and not state.is_halted(trade)
-    if holding and trade.ts_first_fill is not None and trade.max_holding_s is not None:
-        moments.append(trade.ts_first_fill + trade.max_holding_s * SECOND)
+    """Return when the clock next matters to a trade: an exit without an order of its own, or a forgotten entry."""
+    moments = [NEVER, *(ts for ts, _ in exits.moments(state, trade))]
     if entry_is_forgotten(trade, NEVER):
         moments.append(trade.ts_valid_until + EXPIRY_GRACE_US)
     return min(moments)
@@ -112,6 +111,11 @@ def entry_is_forgotten(trade: TradeRecord, now: int) -> bool:
 def _settings(state: ExecutionState, event: SettingsChanged, now: int) -> None:
     settings = TradingSettings.from_values(event.values)
     state.fee_buffer_pct, state.mark_substitute = settings.fee_buffer_pct, settings.mark_substitute
+    state.regime_timeframe, state.regime_exit_enabled = settings.regime_timeframe, settings.regime_exit_enabled
+    state.quality_exit_s = settings.quality_exit_s
+    for plans in list(state.active.values()):
+        for plan_id in list(plans):
+            index(state, state.trades[plan_id])
 
 
 def _overridden(state: ExecutionState, event: LimitOverridden, now: int) -> None:
@@ -130,6 +134,7 @@ def _approved(state: ExecutionState, event: PlanApproved, now: int) -> None:
         instrument_id=event.instrument_id,
         position_side=event.position_side,
         strategy=event.strategy,
+        origin=event.origin,
         stop=event.stop,
         targets=event.targets,
         entry_type=event.entry.type,
@@ -157,6 +162,16 @@ def _state_changed(state: ExecutionState, event: TradingStateChanged, now: int) 
     for plans in list(state.active.values()):
         for plan_id in list(plans):
             index(state, state.trades[plan_id])
+
+
+def _regime(state: ExecutionState, event: RegimeClassified, now: int) -> None:
+    for trade in exits.take_regime(state, event, now):
+        index(state, trade)
+
+
+def _quality(state: ExecutionState, event: QualityChanged, now: int) -> None:
+    for trade in exits.take_quality(state, event, now):
+        index(state, trade)
 
 
 def _intended(state: ExecutionState, event: OrderIntended, now: int) -> None:
@@ -318,6 +333,8 @@ _RULES: dict[type[Event], Callable[[ExecutionState, Any, int], None]] = {
     PlanApproved: _approved,
     ReductionApproved: _reduction,
     TradingStateChanged: _state_changed,
+    RegimeClassified: _regime,
+    QualityChanged: _quality,
     VenueFill: _seen,
     VenueLiquidated: _liquidated,
     VenueRejected: _refused,

@@ -6,7 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
-from schemas.events.common import ExitReason, MarginMode, OrderPurpose, OrderType, PositionSide, QuantityUnit, Side
+from schemas.events.common import (
+    ExitReason,
+    MarginMode,
+    OrderPurpose,
+    OrderType,
+    PlanOrigin,
+    PositionSide,
+    QuantityUnit,
+    Side,
+)
 from schemas.events.market import InstrumentDefined
 from schemas.events.plan import StopSpec, Target
 from schemas.values import SECOND, truncate_to
@@ -30,6 +39,7 @@ class TradeRecord:
     entered, open_quantity, exited: entered net of a fee taken in base. entry_value: sum of quantity times price of the
     entry fills, over ``entry_filled``. best_price: best last since entry, in the trade's favour. exiting: why all of it
     is being closed, from the decision on, late fills included. ts_trailed: when the stop last followed the market.
+    ts_turned: since when the market's label contradicts the trade.
     """
 
     plan_id: str
@@ -37,6 +47,7 @@ class TradeRecord:
     instrument_id: str
     position_side: PositionSide
     strategy: str
+    origin: PlanOrigin
     stop: StopSpec
     targets: tuple[Target, ...]
     entry_type: OrderType
@@ -60,6 +71,7 @@ class TradeRecord:
     unprotected: bool = False
     entry_ended: bool = False
     ts_trailed: int = 0
+    ts_turned: int | None = None
 
     @property
     def sign(self) -> int:
@@ -106,12 +118,17 @@ class ExecutionState:
 
     next_deadline: nothing depends on the clock before it. plan_of: by client order id. seen: booked executions.
     penalties: what a liquidation takes beside the fee of its fill, by venue trade id, until that fill arrives.
+    bad_since: since when an instrument's data is BAD. quality_exit_s: how long a trade bears it; 0: for ever.
     prices: what a stop could watch, by instrument; moved by ``evolve`` alone, so it is not copied for a draft.
     halted: scopes that are HALTED: nothing is started there except protection and reductions.
     """
 
     fee_buffer_pct: Decimal = ZERO
     mark_substitute: bool = True
+    regime_timeframe: str = ""
+    regime_exit_enabled: bool = False
+    quality_exit_s: int = 0
+    bad_since: dict[str, int] = field(default_factory=dict)
     instruments: dict[str, InstrumentDefined] = field(default_factory=dict)
     trades: dict[str, TradeRecord] = field(default_factory=dict)
     active: dict[str, list[str]] = field(default_factory=dict)
@@ -134,6 +151,7 @@ class ExecutionState:
             active={name: list(plans) for name, plans in self.active.items()},
             done=list(self.done),
             halted=list(self.halted),
+            bad_since=dict(self.bad_since),
             plan_of=dict(self.plan_of),
         )
 
