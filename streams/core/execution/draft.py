@@ -10,6 +10,7 @@ from schemas.events.market import InstrumentKind
 from schemas.events.orders import AmendIntended, CancelIntended, OrderIntended, VenueFill
 from schemas.events.plan import Entry
 from schemas.ids import client_order_id, output_id
+from schemas.settings import Venue
 from schemas.values import Micros, Price, Quantity
 from streams.core.execution import fold, watch
 from streams.core.execution.orders import OrderRecord
@@ -111,6 +112,8 @@ class Draft:
     def _watched(self, trade: TradeRecord, asked: TriggerPriceType) -> TriggerPriceType:
         """The price that is watched now for a stop that asks for this one."""
         state = self.state
+        if state.venue is not Venue.PAPER:
+            return asked
         instrument = state.instruments[trade.instrument_id]
         return watch.source(state.prices, instrument, asked, self.now, mark_substitute=state.mark_substitute)
 

@@ -35,7 +35,7 @@ from schemas.events.orders import (
     VenueRejected,
 )
 from schemas.events.risk import LimitOverridden, PlanApproved, ReductionApproved, TradingStateChanged
-from schemas.settings import TradingSettings
+from schemas.settings import TradingSettings, Venue
 from streams.core.execution import exits
 from streams.core.execution.orders import OrderRecord, next_state
 from streams.core.execution.state import (
@@ -112,7 +112,7 @@ def _settings(state: ExecutionState, event: SettingsChanged, now: int) -> None:
     settings = TradingSettings.from_values(event.values)
     state.fee_buffer_pct, state.mark_substitute = settings.fee_buffer_pct, settings.mark_substitute
     state.regime_timeframe, state.regime_exit_enabled = settings.regime_timeframe, settings.regime_exit_enabled
-    state.quality_exit_s = settings.quality_exit_s
+    state.quality_exit_s, state.venue = settings.quality_exit_s, Venue(settings.venue)
     for plans in list(state.active.values()):
         for plan_id in list(plans):
             index(state, state.trades[plan_id])

@@ -18,6 +18,7 @@ from schemas.events.common import (
 )
 from schemas.events.market import InstrumentDefined
 from schemas.events.plan import StopSpec, Target
+from schemas.settings import Venue
 from schemas.values import SECOND, truncate_to
 from streams.core.execution.orders import OrderRecord
 from streams.core.execution.watch import PricesOf
@@ -124,6 +125,7 @@ class ExecutionState:
     """
 
     fee_buffer_pct: Decimal = ZERO
+    venue: Venue = Venue.PAPER
     mark_substitute: bool = True
     regime_timeframe: str = ""
     regime_exit_enabled: bool = False

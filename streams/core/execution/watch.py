@@ -1,7 +1,7 @@
 """Which price a stop is watched on at the moment it is intended, so that the order event can say it.
 
 A stop asks for MARK or INDEX; last stands in where that price is missing, stale or coarser than the bars of the feed.
-The paper venue goes by the same rule on every tick; what fired in the end stands on the fill.
+The paper venue goes by the same rule on every tick, OKX watches what it is asked to; the fill says what fired.
 Source: domain definitions, sections 1 (staleness) and 6 (trigger source).
 """
 
@@ -68,7 +68,7 @@ Instruments = dict[str, InstrumentDefined]
 def source(
     prices: PricesOf, instrument: InstrumentDefined, asked: TriggerPriceType, now: int, *, mark_substitute: bool
 ) -> TriggerPriceType:
-    """Return the price a stop on ``asked`` is watched on at ``now``: that one, or LAST in its place."""
+    """Return the price the paper venue watches at ``now`` for a stop on ``asked``: that one, or LAST in its place."""
     if asked is TriggerPriceType.LAST:
         return asked
     known = prices.get(instrument.instrument_id) or Prices()

@@ -6,10 +6,11 @@ from decimal import Decimal
 
 import pytest
 
-from schemas.events.common import OrderPurpose, TriggerPriceType
+from schemas.events.common import Liquidity, OrderPurpose, TriggerPriceType
 from schemas.events.market import Channel, FeedOrigin, FeedState, FeedStatus
-from schemas.events.orders import FillBooked, OrderIntended
-from schemas.values import SECOND
+from schemas.events.orders import FillBooked, OrderIntended, SubmitAttempted, VenueFill
+from schemas.values import SECOND, Price, Quantity
+from streams.core.execution import STAGE as EXECUTION
 from tests.builders import MINUTE, btc_spot
 from tests.rig import Rig, approved, stop_entry
 
@@ -61,6 +62,35 @@ def test_last_stands_in_from_three_cadences_on(
 def test_a_mark_that_may_not_be_substituted_is_watched_though_it_is_silent() -> None:
     assert stop_of(entered(Rig(mark_substitute="false"), MARK)) == (MARK, MARK)
     assert stop_of(entered(Rig(mark_substitute="false"), INDEX)) == (INDEX, LAST)
+
+
+@pytest.mark.parametrize("asked", [MARK, LAST, INDEX])
+def test_okx_watches_what_it_is_asked_to_whatever_our_feed_shows(asked: TriggerPriceType) -> None:
+    rig = Rig(stages=(EXECUTION,), venue="OKX")
+    rig.feed(approved(stop="79000", stop_on=asked))
+    (entry,) = rig.of(OrderIntended)
+    rig.feed(SubmitAttempted(entry.client_order_id, "paper", "BTC-USDT-SWAP"))
+    report = entry_fill(entry)
+    rig.feed(report)
+    assert stop_of(rig) == (asked, asked)
+
+
+def entry_fill(entry: OrderIntended) -> VenueFill:
+    """Return what OKX would report of an entry that filled whole."""
+    return VenueFill(
+        client_order_id=entry.client_order_id,
+        account_id=entry.account_id,
+        instrument_id=entry.instrument_id,
+        venue_trade_id="1",
+        side=entry.side,
+        last_quantity=entry.quantity,
+        last_price=Price(Decimal(80000)),
+        liquidity=Liquidity.TAKER,
+        fee=Quantity(Decimal(4)),
+        fee_currency="USDT",
+        arrival_price=None,
+        trigger_source=None,
+    )
 
 
 def test_a_stop_on_last_watches_last_whatever_the_mark_does() -> None:
