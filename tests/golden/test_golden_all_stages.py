@@ -10,26 +10,30 @@ from typing import Any
 import pytest
 
 from schemas.events.account import BreachCause, EquityChanged, TradeClosed
-from schemas.events.common import ExitReason
+from schemas.events.common import ExitReason, OrderPurpose
 from schemas.events.control import ExecutePlan
-from schemas.events.risk import DenialCode, PlanApproved
+from schemas.events.market import InstrumentDefined
+from schemas.events.orders import FillBooked, OrderIntended
+from schemas.events.risk import DenialCode, PlanApproved, SizedBy
 from schemas.values import Price
 from streams.pipeline import stages
-from tests.builders import btc_swap
+from tests.builders import btc_spot, btc_swap
 from tests.rig import Rig
 
 D = Decimal
 QUIET = "80000/80000/80000/80000"
 
 
-def executed(stop: str, *, tick: str = "0.1", settings: dict[str, object], **document: Any) -> tuple[Rig, PlanApproved]:
+def executed(
+    stop: str, *, instrument: InstrumentDefined | None = None, settings: dict[str, object], **document: Any
+) -> tuple[Rig, PlanApproved]:
     """Send an operator's plan after one quiet bar and return its verdict."""
-    instrument = replace(btc_swap(), tick_size=Price(D(tick)))
+    instrument = instrument or btc_swap()
     rig = Rig(stages=stages(), instruments=(instrument,), rules_enabled="false", **settings)
-    rig.bar(QUIET)
+    rig.bar(QUIET, instrument_id=instrument.instrument_id)
     plan: dict[str, Any] = {
         "schema_version": 1,
-        "instrument_id": "BTC-USDT-SWAP",
+        "instrument_id": instrument.instrument_id,
         "position_side": "LONG",
         "strategy": "trend",
         "entry": {"type": "LIMIT", "limit_price": "80000"},
@@ -51,6 +55,16 @@ def test_g1a_lists_every_check_in_the_order_of_the_page() -> None:
     assert len(verdict.checks) == 40
 
 
+def test_g1f_holds_and_protects_what_the_fee_in_base_leaves() -> None:
+    rig, verdict = executed("79600", instrument=btc_spot(), settings={"fee_buffer_pct": "0.20"})
+    assert (verdict.sizing.quantity, verdict.sizing.sized_by) == (D("0.12493753"), SizedBy.CASH)
+    rig.bar("79990/80050/79900/80000", instrument_id="BTC-USDT")
+    (fill,) = rig.now(FillBooked)
+    assert (fill.last_quantity, fill.last_price, fill.fee_base) == (D("0.12493753"), 80000, D("0.00012493753"))
+    (stop,) = [order for order in rig.now(OrderIntended) if order.purpose is OrderPurpose.STOP]
+    assert stop.quantity == D("0.12481259")
+
+
 @pytest.mark.parametrize(
     ("bar", "net", "r", "budget", "breach"),
     [
@@ -64,7 +78,8 @@ def test_g7_risk_venue_and_account_agree_on_r(
 ) -> None:
     """Ten contracts taken at 80000 (the open is through the limit, worsened no further than it)."""
     settings = {"risk_budget_pct": "0.48", "margin_leverage_max": 10}
-    rig, verdict = executed("79640", tick="0.01", settings=settings)
+    fine = replace(btc_swap(), tick_size=Price(D("0.01")))
+    rig, verdict = executed("79640", instrument=fine, settings=settings)
     assert (verdict.sizing.quantity, verdict.sizing.worst_case_loss) == (10, D("47.962009"))
     rig.bar("79990/80050/79900/80000")
     assert rig.prices() == ["ENTRY 80000 TAKER"]

@@ -16,7 +16,6 @@ from streams.core.risk.margin import (
     guard_passes,
     isolated_leverage,
     liquidation_price,
-    margin_ratio,
     shown_liquidation,
     tier_for,
 )
@@ -49,12 +48,6 @@ def test_isolated_liquidation_prices(exposure: Exposure, margin: str, begins: st
     text, price = shown(exposure, margin)
     assert text.startswith(begins)
     assert price == D(rounded)
-
-
-def test_at_its_liquidation_price_the_margin_ratio_is_one() -> None:
-    price = liquidation_price(LONG, D(4000), MMR, FEE)
-    assert price is not None
-    assert round(margin_ratio(LONG, D(4000), price, MMR, FEE), 30) == 1
 
 
 def test_cross_liquidation_prices() -> None:

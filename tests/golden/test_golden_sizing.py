@@ -10,7 +10,7 @@ import pytest
 
 from schemas.events.common import PositionSide, QuantityUnit
 from schemas.events.risk import DenialCode, PlanApproved, PlanDenied, SizedBy
-from streams.core.risk.sizing import Size, SizeInputs, sellable, size
+from streams.core.risk.sizing import Size, SizeInputs, size
 from tests.builders import btc_spot
 from tests.risk_desk import SPOT, desk, failures, limit_entry, plan, verdict
 
@@ -75,7 +75,6 @@ def test_spot_is_bounded_by_cash() -> None:
     assert result.sized_by is SizedBy.CASH
     assert result.quantity == D("0.12493753")
     assert result.quantity * fee == D("0.00012493753")
-    assert sellable(result.quantity, fee, D("1e-8")) == D("0.12481259")
     assert round(result.loss, 8) == D("74.88258297")
 
 

@@ -287,3 +287,7 @@ _HANDLERS: dict[type[Event], Callable[[RiskState, Any, Message], None]] = {
     PlanApproved: _approved,
     TradingStateChanged: _state_changed,
 }
+
+_OWN = (TradingStateChanged, LimitOverridden, DrawdownWarningChanged, PlanApproved)
+LEARNED = tuple(kind for kind in _HANDLERS if kind not in _OWN)
+"""Messages of others that change what risk knows."""

@@ -59,12 +59,6 @@ def shown_liquidation(price: Decimal, sign: int, tick: Decimal) -> Decimal:
     return ceil_to(price, tick) if sign > 0 else floor_to(price, tick)
 
 
-def margin_ratio(exposure: Exposure, margin: Decimal, mark: Decimal, mmr: Decimal, fee: Decimal) -> Decimal:
-    """Return margin over what must be kept at this mark; at or below 1 the venue liquidates."""
-    kept = margin + exposure.sign * exposure.base * (mark - exposure.entry)
-    return kept / (exposure.base * mark * (mmr + fee))
-
-
 def cross_backing(
     cash: Decimal, isolated_margins: Decimal, others: Sequence[OtherPosition], order_fees: Decimal, fee: Decimal
 ) -> Decimal:

@@ -124,11 +124,6 @@ def _bounded_by_cash(inputs: SizeInputs, notional: Decimal) -> tuple[Decimal, Si
     return (affordable, SizedBy.CASH) if affordable < notional else (notional, SizedBy.BUDGET)
 
 
-def sellable(quantity: Decimal, fee_rate: Decimal, lot: Decimal) -> Decimal:
-    """Return what a spot buy leaves to sell: the venue takes the fee in base, the rest is rounded down to the lot."""
-    return truncate_to(quantity - quantity * fee_rate, lot)
-
-
 def funding_buffer(notional: Decimal, sign: int, funding_rate: Decimal, settlements: int) -> Decimal:
     """Return the funding the trade may pay while it is held; a rate in its favour counts as zero."""
     return notional * max(ZERO, sign * funding_rate) * settlements
