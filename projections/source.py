@@ -40,18 +40,31 @@ class Accepted(Protocol):
     def event(self) -> Event: ...
 
 
-class Reader(Protocol):
-    """One topic partition read by the ``seq`` rule; ``offset`` and ``seq`` are where it will go on.
+class Unfilled(Protocol):
+    """A number that is waited for while a higher one is on the log."""
 
-    ``ahead``: how many records in a row had a ``seq`` above the next one.
-    """
+    @property
+    def expected_seq(self) -> int: ...
+    @property
+    def seen_seq(self) -> int: ...
+    @property
+    def age_s(self) -> float: ...
+
+
+class Reader(Protocol):
+    """One topic partition read by the ``seq`` rule; ``offset`` and ``seq`` are where it will go on."""
 
     offset: int
     seq: int
-    ahead: int
 
     def poll(self, limit: int) -> Sequence[Accepted]:
-        """Return the accepted among the next ``limit`` stored records, those there now. Raises CodecError."""
+        """Return the accepted among the next ``limit`` stored records, those there now. Raises CodecError.
+
+        Logs an error where a number has been waited for too long.
+        """
+
+    def unfilled(self) -> Unfilled | None:
+        """Return the number that is waited for, if any."""
 
 
 class Source(Protocol):

@@ -19,7 +19,7 @@ from projections.connect import connect
 from projections.copying import copy_rows
 from projections.positions import LOCK_WAIT_S, Place, Reached, add_missing, check_tables, load, lock, move
 from projections.projectors import Rows, project_all
-from projections.source import Accepted, Reader, Source
+from projections.source import Accepted, Reader, Source, Unfilled
 from projections.tables import SCHEMA
 from projections.unreadable import Unreadable, set_aside, sift
 from schemas.codec import CodecError
@@ -144,9 +144,10 @@ class Projector:
         """Return how many stored records are still to be looked at, by partition."""
         return {place: self.source.end_offset(*place) - reader.offset for place, reader in self._readers.items()}
 
-    def waiting_for_predecessors(self) -> dict[Place, int]:
-        """Return, where any, how many records in a row came before their turn: for more than 10 s it is an alert."""
-        return {place: reader.ahead for place, reader in self._readers.items() if reader.ahead}
+    def waiting_for(self) -> dict[Place, Unfilled]:
+        """Return the numbers that are waited for while higher ones are on the log, by partition."""
+        found = {place: reader.unfilled() for place, reader in self._readers.items()}
+        return {place: unfilled for place, unfilled in found.items() if unfilled is not None}
 
     # -- inside -------------------------------------------------------------------------------------------------------
 

@@ -1,18 +1,21 @@
-"""How far the trader and the projector are behind the log."""
+"""How far the trader and the projector are behind the log, and whether the projector waits for what does not come."""
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
 from threading import Lock
 from typing import NamedTuple
 
+from projections.positions import Reached
 from schemas.codec import CodecError, decode
 from schemas.settings import Venue
-from schemas.topics import CHECKPOINTS, JOURNAL, TOPICS, inputs_of
+from schemas.topics import CHECKPOINTS, JOURNAL, OUTPUTS, TOPICS, inputs_of
 from streams.journal import FailStop, JournalState, read_journal
 from streams.log.base import EventLog, LogError, end_of
+from streams.reader import Clock, SeqReader, Unfilled
 from streams.recovery import CHECKPOINTS_TRIED, commit_at, read_checkpoint
 from streams.venues import venue_of
 
@@ -76,11 +79,46 @@ class TraderWatch:
         return decode(self._log.read(JOURNAL, self._shard, offset, limit=1)[0].value)[0].ts_ingest
 
 
-def trader_progress(log: EventLog, shard: int) -> TraderProgress:
-    """Return how far the trader of a shard has come; who asks again and again keeps a TraderWatch. Raises LogError."""
-    return TraderWatch(log, shard).progress()
+def projector_lag(log: EventLog, positions: Mapping[tuple[str, int], Reached], shard: int) -> dict[str, int]:
+    """Return records not yet projected, by topic; ``positions`` by (topic, partition)."""
+    reached = {topic: at.offset for (topic, partition), at in positions.items() if partition == shard}
+    return {topic.name: end_of(log, topic.name, shard) - reached.get(topic.name, 0) for topic in TOPICS}
 
 
-def projector_lag(log: EventLog, positions: Mapping[tuple[str, int], int], shard: int) -> dict[str, int]:
-    """Return records not yet projected, by topic; ``positions`` are next offsets by (topic, partition)."""
-    return {topic.name: end_of(log, topic.name, shard) - positions.get((topic.name, shard), 0) for topic in TOPICS}
+class ProjectorWatch:
+    """Whether the projector waits for a number that does not come, told from its stored positions and the log.
+
+    Costs nothing while the projector moves: a topic is looked at where it stands still, once for each offset.
+    """
+
+    def __init__(self, log: EventLog, shard: int, *, clock: Clock = time.monotonic) -> None:
+        self._log = log
+        self._shard = shard
+        self._clock = clock
+        self._lock = Lock()
+        self._waiting: dict[str, SeqReader] = {}
+
+    def overdue(self, positions: Mapping[tuple[str, int], Reached]) -> list[Unfilled]:
+        """Return the numbers that have been missing too long, and log each of them as an error. Raises LogError."""
+        found = []
+        with self._lock:
+            for (topic, partition), at in sorted(positions.items()):
+                if partition == self._shard and topic in OUTPUTS:
+                    missing = self._look(topic, at)
+                    found += [missing] if missing is not None and missing.overdue else []
+        return found
+
+    def _look(self, topic: str, at: Reached) -> Unfilled | None:
+        reader = self._waiting.get(topic)
+        moved = reader is not None and reader.seq != at.seq
+        if reader is None or moved:
+            reader = SeqReader(self._log, topic, self._shard, seq=at.seq, clock=self._clock)
+            self._waiting[topic] = reader
+        if not moved and reader.offset != at.offset:
+            reader.offset = at.offset
+            try:
+                reader.look_back()
+            except CodecError as error:
+                raise LogError(f"{topic} cannot be followed: {error}") from error
+        reader.alert()
+        return reader.unfilled()

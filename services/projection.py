@@ -16,7 +16,7 @@ from services.metrics.catalog import Metrics, Service
 from services.metrics.meter import Meter
 from services.metrics.seed import last_events
 from streams.log.base import EventLog, NoTopic, StoredRecord
-from streams.reader import SeqReader
+from streams.reader import Clock, SeqReader
 
 POLL_S = 0.1
 """Pause of a projector that has caught up."""
@@ -27,8 +27,9 @@ OFFSETS_S = 1.0
 class LogSource:
     """An event log as ``projections.source.Source``: every topic, read by the ``seq`` rule."""
 
-    def __init__(self, log: EventLog) -> None:
+    def __init__(self, log: EventLog, *, clock: Clock = time.monotonic) -> None:
         self.log = log
+        self._clock = clock
 
     def partitions(self, topic: str) -> int:
         """Return the partition count of a topic; 0 where this log is older than the topic."""
@@ -47,7 +48,9 @@ class LogSource:
 
     def reader(self, topic: str, partition: int, *, offset: int, seq: int) -> SeqReader:
         """Return a reader by the ``seq`` rule that goes on at ``offset``."""
-        return SeqReader(self.log, topic, partition, offset=offset, seq=seq)
+        reader = SeqReader(self.log, topic, partition, offset=offset, seq=seq, clock=self._clock)
+        reader.look_back()
+        return reader
 
 
 class MeteredProjector:

@@ -18,6 +18,8 @@ from schemas.topics import BY_NAME, TOPICS
 from services.commands.common import CliError, JsonOption, LogOption, emit, line, load, note, open_log, table
 from services.control.scan import headers_of, is_one_of
 from streams.log.base import EventLog, NoTopic, StoredRecord
+from streams.reader import LOOK_BACK, Clock, SeqRule
+from streams.venues import is_sequenced
 
 FETCH = 1_000
 FOLLOW_S = 60.0
@@ -142,18 +144,43 @@ def _tell_if_nothing(shown: int, topic: str, wanted: Filter) -> None:
 
 def _follow(log: EventLog, topic: str, places: dict[int, int], wanted: Filter, limit: int, deadline: float) -> None:
     pause, left = Alarm(), limit
+    rules = {number: rule for number, end in places.items() if (rule := rule_at(log, topic, number, end))}
     while left and time.monotonic() < deadline:
         before = dict(places)
         for number, offset in before.items():
             for record in log.read(topic, number, offset, limit=FETCH):
                 places[number] = record.offset + 1
+                if number in rules and (seq := _seq_of(record)) is not None:
+                    rules[number].take(seq)
                 form = wanted.form(record)
                 if left and form is not None:
                     line(form)
                     left -= 1
         sys.stdout.flush()
+        for rule in rules.values():
+            rule.alert()
         if places == before:
             pause.wait(POLL_S)
+
+
+def rule_at(log: EventLog, topic: str, partition: int, end: int, *, clock: Clock = time.monotonic) -> SeqRule | None:
+    """Return what tells whether a number is missing from ``end`` on; None for a topic that is not ordered by ``seq``.
+
+    The next number follows the highest of the last records: late repeats may stand behind it.
+    """
+    if not is_sequenced(log, topic, partition):
+        return None
+    start = max(0, end - LOOK_BACK)
+    records = log.read(topic, partition, start, limit=end - start) if end else ()
+    highest = max((seq for record in records if (seq := _seq_of(record)) is not None), default=-1)
+    return SeqRule(topic, partition, highest + 1, clock=clock)
+
+
+def _seq_of(record: StoredRecord) -> int | None:
+    try:
+        return decode(record.value)[0].seq
+    except CodecError:
+        return None  # it is shown with its error
 
 
 def _last(log: EventLog, topic: str, partition: int, end: int, wanted: Filter, limit: int) -> list[dict[str, Any]]:

@@ -31,6 +31,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from projections.access import read_dsn
 from projections.connect import connect
+from projections.positions import Reached
 from projections.tables import POSITIONS, SCHEMA
 from schemas.json_form import iso
 from schemas.values import Micros, plain
@@ -110,11 +111,12 @@ class ReadDatabase:
             self._tables[name] = known
         return known
 
-    def positions(self) -> dict[tuple[str, int], int]:
-        """Return the next log offset of every topic partition that was projected. Raises DatabaseUnavailable."""
-        columns = (POSITIONS.c.topic, POSITIONS.c.partition, POSITIONS.c.next_offset)
+    def positions(self) -> dict[tuple[str, int], Reached]:
+        """Return how far every topic partition was projected. Raises DatabaseUnavailable."""
+        columns = (POSITIONS.c.topic, POSITIONS.c.partition, POSITIONS.c.next_offset, POSITIONS.c.next_seq)
         with self._reading() as connection:
-            return {(topic, partition): offset for topic, partition, offset in connection.execute(select(*columns))}
+            rows = connection.execute(select(*columns))
+            return {(topic, partition): Reached(offset, seq) for topic, partition, offset, seq in rows}
 
     @contextmanager
     def connection(self) -> Iterator[psycopg.Connection[Any]]:

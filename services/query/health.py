@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 
-from services.lag import TraderWatch, projector_lag
+from services.lag import ProjectorWatch, TraderWatch, projector_lag
 from services.query.database import DatabaseUnavailable, ReadDatabase
 from streams.log.base import EventLog, LogError
+from streams.reader import Clock
 
 
-def health_router(log: EventLog, database: ReadDatabase, *, shard: int, version: str) -> APIRouter:
+def health_router(
+    log: EventLog, database: ReadDatabase, *, shard: int, version: str, clock: Clock = time.monotonic
+) -> APIRouter:
     """Return the health routes."""
     router = APIRouter(tags=["health"])
-    trader = TraderWatch(log, shard)
+    trader, projector = TraderWatch(log, shard), ProjectorWatch(log, shard, clock=clock)
 
     @router.get("/health")
     async def health() -> dict[str, str]:
@@ -25,9 +29,9 @@ def health_router(log: EventLog, database: ReadDatabase, *, shard: int, version:
 
     @router.get("/ready")
     def ready() -> JSONResponse:
-        """Say whether log and database are reachable, and how far trader and projector are behind."""
-        parts = {"log": _log(trader), "database": _database(log, database, shard)}
-        is_ready = all(part["reachable"] for part in parts.values())
+        """Say whether log and database are reachable, how far trader and projector are behind, and what is missing."""
+        parts = {"log": _log(trader), "database": _database(log, database, shard, projector)}
+        is_ready = all(part["reachable"] and not part.get("unfilled") for part in parts.values())
         body = {"status": "ready" if is_ready else "not ready", **parts}
         return JSONResponse(body, status_code=200 if is_ready else 503)
 
@@ -48,11 +52,14 @@ def _log(trader: TraderWatch) -> dict[str, Any]:
     }
 
 
-def _database(log: EventLog, database: ReadDatabase, shard: int) -> dict[str, Any]:
+def _database(log: EventLog, database: ReadDatabase, shard: int, watch: ProjectorWatch) -> dict[str, Any]:
     try:
-        lag = projector_lag(log, database.positions(), shard)
+        positions = database.positions()
+        lag, missing = projector_lag(log, positions, shard), watch.overdue(positions)
     except DatabaseUnavailable as error:
         return {"reachable": False, "reason": str(error)}
     except LogError:
         return {"reachable": True}
-    return {"reachable": True, "projector_lag_records": sum(lag.values()), "lag_by_topic": lag}
+    found = {"reachable": True, "projector_lag_records": sum(lag.values()), "lag_by_topic": lag}
+    reason = {"reason": "; ".join(unfilled.words() for unfilled in missing)} if missing else {}
+    return found | {"unfilled": [asdict(unfilled) for unfilled in missing]} | reason

@@ -11,22 +11,26 @@ import pytest
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
+from fastapi import FastAPI
 
 from projections.access import READ_ROLE
 from projections.writer import Projector
 from schemas.avro_types import NAMESPACE
-from schemas.codec import schema_ids
+from schemas.codec import decode, encode, schema_ids
 from schemas.events import EVENT_TYPES
 from schemas.json_form import to_json
 from schemas.topics import BY_NAME, TOPICS
 from services.api import create_app
 from services.projection import LogSource
 from services.query.database import ReadDatabase
+from services.query.health import health_router
 from services.query.reads import RESOURCES
 from services.settings import Settings, load_settings
+from streams.log.base import NewRecord
 from streams.log.memory import MemoryLog
 from streams.reader import SeqReader
 from tests.answering import SETTINGS
+from tests.clock import Clock
 from tests.events import tape
 from tests.live_server import serving
 from tests.stock_client import as_json_form, without_iso
@@ -144,6 +148,34 @@ def test_a_malformed_query_is_422_and_names_the_parameter(api: httpx.Client, que
 def test_hostile_filter_values_are_values(api: httpx.Client, value: str) -> None:
     assert api.get("/bars", params={"instrument_id": value}).json()["items"] == []
     assert api.get("/bars").json()["items"]
+
+
+def test_ready_says_no_while_the_projector_waits_for_a_number_that_does_not_come(
+    log: MemoryLog, database: str, reads: ReadDatabase
+) -> None:
+    clock, app = Clock(), FastAPI()
+    app.include_router(health_router(log, reads, shard=0, version="1", clock=clock))
+    at = log.end_offset("bars", 0)
+    bar = log.read("bars", 0, at - 1, limit=1)[0]
+    envelope, event = decode(bar.value)
+    records = [NewRecord("bars", 0, bar.key, encode(envelope._replace(seq=at + n), event), 1) for n in (0, 1)]
+    log.append(records[1:])
+    with (
+        Projector(LogSource(log), database) as projector,
+        serving(app) as url,
+        httpx.Client(base_url=url, timeout=30) as client,
+    ):
+        projector.run(until_caught_up=True)
+        assert client.get("/ready").status_code == 200
+        clock.now = 10.0
+        response = client.get("/ready")
+        assert (response.status_code, response.json()["status"]) == (503, "not ready")
+        missing = {"topic": "bars", "partition": 0, "expected_seq": at, "seen_seq": at + 1, "age_s": 10.0}
+        assert response.json()["database"]["unfilled"] == [missing]
+        assert f"bars[0]: seq {at} is missing for 10 s" in response.json()["database"]["reason"]
+        log.append(records)
+        projector.run(until_caught_up=True)
+        assert client.get("/ready").json()["database"].get("reason") is None
 
 
 def test_ready_shows_the_lag_of_the_projector(api: httpx.Client, log: MemoryLog) -> None:

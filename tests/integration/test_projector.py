@@ -91,19 +91,6 @@ def test_repeats_and_records_ahead_of_their_turn_are_ignored(database: str, empt
     assert changed == ["projection_position"]
 
 
-def test_a_record_before_its_turn_is_waited_for_and_taken_when_it_comes_again(database: str) -> None:
-    first, second, third = (record for record in tape(3) if record.topic == "bars")
-    log = log_of([first, third])
-    with Projector(LogSource(log), database) as projector:
-        projector.run(until_caught_up=True)
-        assert projector.waiting_for_predecessors() == {Place("bars", 0): 1}
-        assert count(database, "bars") == 1
-        log.append([second, third])
-        projector.run(until_caught_up=True)
-        assert projector.waiting_for_predecessors() == {}
-    assert count(database, "bars") == 3
-
-
 def test_batches_of_any_size_give_the_same_tables(database: str, empty_database: str) -> None:
     log = log_of(tape(5))
     catch_up(log, database, batch=7)

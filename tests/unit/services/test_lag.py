@@ -7,14 +7,18 @@ from typing import Any
 
 import pytest
 
+from projections.positions import Reached
 from schemas.codec import decode, encode
 from schemas.events.journal import Committed
 from schemas.topics import CHECKPOINTS, JOURNAL
 from schemas.values import Micros
-from services.lag import TraderWatch, trader_progress
+from services.lag import ProjectorWatch, TraderWatch
 from streams.log.base import LogError, NewRecord
 from streams.log.memory import MemoryLog
+from streams.reader import Unfilled
+from tests.clock import Clock
 from tests.toy import fill
+from tests.unit.streams.test_reader import log_of, signal
 from tests.unit.streams.test_recovery import finished_log
 from tests.write_path import plain_trader, run_to_end
 
@@ -35,10 +39,10 @@ def test_a_void_commit_tells_nothing(checkpointed: bool, void: dict[str, int]) -
     log = finished_log()
     if not checkpointed:
         log._partitions[CHECKPOINTS][0].clear()
-    before = trader_progress(log, 0)
+    before = TraderWatch(log, 0).progress()
     assert (before.inputs, before.taken, before.lag) == (INPUTS_TAKEN, INPUTS_TAKEN, 0)
     append_commit(log, **void)
-    assert trader_progress(log, 0) == before
+    assert TraderWatch(log, 0).progress() == before
 
 
 def test_a_watch_reads_on_from_where_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,11 +71,55 @@ def test_a_journal_that_contradicts_itself_is_an_error_of_the_log() -> None:
     log = finished_log()
     MemoryLog.append(log, [NewRecord(JOURNAL, 0, b"", b"garbage", 0)])
     with pytest.raises(LogError, match="journal of shard 0 cannot be followed"):
-        trader_progress(log, 0)
+        TraderWatch(log, 0).progress()
 
 
 def test_nothing_has_been_taken_where_no_trader_ran() -> None:
     log = MemoryLog()
     fill(log, [1, 2])
-    progress = trader_progress(log, 0)
+    progress = TraderWatch(log, 0).progress()
     assert (progress.taken, progress.committed_at, progress.lag) == (0, None, progress.inputs)
+
+
+# -- the projector ----------------------------------------------------------------------------------------------------
+
+
+def places(offset: int, seq: int) -> dict[tuple[str, int], Reached]:
+    """Return positions of a projector: of a sequenced topic, of one that is not, and of another shard."""
+    return {("signals", 0): Reached(offset, seq), ("ticks", 0): Reached(9, 0), ("signals", 1): Reached(9, 9)}
+
+
+def test_a_projector_that_waits_for_ten_seconds_is_overdue_and_said_to_be(caplog: pytest.LogCaptureFixture) -> None:
+    log, clock = log_of(0, 1, 3), Clock()
+    watch = ProjectorWatch(log, 0, clock=clock)
+    assert watch.overdue(places(3, 2)) == []
+    clock.now = 9.9
+    assert watch.overdue(places(3, 2)) == []
+    clock.now = 10.0
+    assert watch.overdue(places(3, 2)) == [Unfilled("signals", 0, 2, 3, 10.0)]
+    assert "signals[0]: seq 2 is missing" in caplog.text
+    log.append([signal(2), signal(3)])
+    assert watch.overdue(places(5, 4)) == []
+
+
+def test_the_wait_goes_on_while_more_comes_before_its_turn() -> None:
+    log, clock = log_of(0, 1, 3), Clock()
+    watch = ProjectorWatch(log, 0, clock=clock)
+    watch.overdue(places(3, 2))
+    log.append([signal(4)])
+    clock.now = 10.0
+    assert watch.overdue(places(4, 2)) == [Unfilled("signals", 0, 2, 4, 10.0)]
+
+
+def test_a_projector_that_moves_or_has_read_everything_waits_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    log, clock = log_of(*range(50)), Clock()
+    watch = ProjectorWatch(log, 0, clock=clock)
+    watch.overdue(places(10, 10))
+    monkeypatch.setattr(MemoryLog, "read", None)  # asking again costs no look at the log
+    for offset in (20, 30, 40):
+        clock.now += 100
+        assert watch.overdue(places(offset, offset)) == []
+    monkeypatch.undo()
+    for _ in range(2):
+        clock.now += 100
+        assert watch.overdue(places(40, 40)) == []

@@ -26,6 +26,7 @@ from services.running import (
 from services.settings import load_settings
 from streams.log.memory import MemoryLog
 from tests.builders import at, message
+from tests.clock import Clock
 from tests.events import sample
 
 
@@ -45,15 +46,6 @@ def test_a_service_that_ran_for_some_minutes_is_counted_afresh() -> None:
     assert restarts.pause(100.0 + RECOVERED_S) == PAUSE_S
     restarts.started(500.0)
     assert restarts.pause(501.0) == 2 * PAUSE_S
-
-
-class Clock:
-    """A clock that is moved by hand."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def test_the_services_wait_out_the_pause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
