@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
+from schemas.events.account import TradeClosed
 from schemas.events.common import ExitReason, TradingState
-from schemas.events.risk import DenialCode, PlanApproved, PlanDenied, StateCauseKind
+from schemas.events.control import ExecutePlan
+from schemas.events.risk import DenialCode, PlanApproved, PlanDenied, StateCauseKind, TradingStateChanged
 from schemas.values import SECOND
-from tests.builders import T0
+from streams.pipeline import stages
+from tests.builders import MINUTE, T0
+from tests.rig import Rig
 from tests.risk_desk import bar, closed, desk, mark, plan, verdict
 from tests.spec import Spec, as_message
 
@@ -17,40 +23,75 @@ def clock(hours: int, minutes: int) -> int:
     return TEN + ((hours - 10) * 3600 + minutes * 60) * SECOND
 
 
-def at_noon() -> Spec:
-    spec = desk()
-    closes = [(10, 0, "-1"), (10, 20, "-1"), (10, 40, "1"), (11, 0, "-1"), (11, 30, "-1")]
-    for hours, minutes, net in closes:
-        spec.when(closed(net, ts=clock(hours, minutes))).then()
-    assert spec.state.streaks == {"trend": 2}
-    return spec.when(closed("-1", ts=clock(12, 0)))
+QUIET, ENTERED = "80000/80000/80000/80000", "79990/80050/79900/80000"
+LOST, WON = "80000/80000/79100/79500", "80000/80900/79990/80850"
+PLAN = {
+    "schema_version": 1,
+    "instrument_id": "BTC-USDT-SWAP",
+    "position_side": "LONG",
+    "strategy": "trend",
+    "entry": {"type": "LIMIT", "limit_price": "80000"},
+    "stop": {"trigger_price": "79200"},
+    "targets": [{"limit_price": "80800", "fraction": "1"}],
+    "valid_for_s": 300,
+    "rationale": {"summary": "a golden case"},
+}
+
+
+def traded(rig: Rig, hours: int, minutes: int, last_bar: str) -> TradeClosed:
+    """Let the market be quiet, enter two minutes before this moment, and close in the bar that ends at it."""
+    while rig.ts < clock(hours, minutes) - 2 * MINUTE:
+        rig.bar(QUIET)
+    rig.feed(ExecutePlan("paper", json.dumps(PLAN)))
+    (approved,) = rig.now(PlanApproved)
+    rig.bar(ENTERED)
+    rig.bar(last_bar)
+    (trade,) = rig.now(TradeClosed)
+    assert (trade.plan_id, trade.ts_closed) == (approved.plan_id, clock(hours, minutes))
+    return trade
+
+
+def at_noon() -> Rig:
+    """Six real trades through all ten stages; the stop guard, which would block the instrument, is out of the way."""
+    rig = Rig(stages=stages(), rules_enabled="false", stop_guard_n=100)
+    rig.ts = clock(9, 50)
+    for hours, minutes in ((10, 0), (10, 20)):
+        assert traded(rig, hours, minutes, LOST).net_pnl < 0
+    assert rig.state("risk").streaks == {"trend": 2}
+    assert traded(rig, 10, 40, WON).net_pnl > 0
+    assert rig.state("risk").streaks == {"trend": 0}
+    for hours, minutes in ((11, 0), (11, 30)):
+        assert traded(rig, hours, minutes, LOST).net_pnl < 0
+    assert rig.state("risk").streaks == {"trend": 2}
+    assert [change.state for change in rig.of(TradingStateChanged)[-1:]] == [TradingState.ACTIVE]
+    assert traded(rig, 12, 0, LOST).net_pnl < 0
+    return rig
+
+
+def test_g12() -> None:
+    rig = at_noon()
+    (changed,) = rig.now(TradingStateChanged)
+    assert changed.state is TradingState.REDUCING
+    (cause,) = changed.causes
+    assert (cause.kind, cause.scope) == (StateCauseKind.LOSING_STREAK, "strategy:trend")
+    assert (cause.since, cause.until) == (clock(12, 0), clock(13, 0))
+
+    while rig.ts < clock(12, 59):
+        rig.bar(QUIET)
+    rig.feed(ExecutePlan("paper", json.dumps(PLAN)), ts=clock(13, 0) - 1)
+    (denied,) = rig.now(PlanDenied)
+    assert denied.code is DenialCode.LOSING_STREAK_COOLDOWN
+    rig.feed(ExecutePlan("paper", json.dumps(PLAN)), ts=clock(13, 0))
+    assert len(rig.now(PlanApproved)) == 1
+    (released,) = rig.now(TradingStateChanged)
+    assert (released.state, released.causes) == (TradingState.ACTIVE, ())
+    assert rig.state("risk").streaks == {"trend": 0}
 
 
 def judged(spec: Spec, now: int) -> Spec:
     for fresh in (bar("80000", ts=now), mark("80000", ts=now)):
         spec.when(fresh)
     return spec.when(as_message(plan(ts=now), now))
-
-
-def test_the_third_loss_reduces_from_noon_for_an_hour() -> None:
-    (changed,) = at_noon().emitted
-    assert changed.state is TradingState.REDUCING
-    (cause,) = changed.causes
-    assert (cause.kind, cause.scope) == (StateCauseKind.LOSING_STREAK, "strategy:trend")
-    assert (cause.since, cause.until) == (clock(12, 0), clock(13, 0))
-
-
-def test_a_plan_just_before_the_end_is_denied() -> None:
-    denied = verdict(judged(at_noon(), clock(13, 0) - 1))
-    assert isinstance(denied, PlanDenied)
-    assert denied.code is DenialCode.LOSING_STREAK_COOLDOWN
-
-
-def test_a_plan_at_the_end_is_evaluated_normally() -> None:
-    spec = judged(at_noon(), clock(13, 0))
-    assert isinstance(verdict(spec), PlanApproved)
-    assert spec.state.causes == ()
-    assert spec.state.streaks == {"trend": 0}
 
 
 def test_zero_neither_counts_nor_resets() -> None:
@@ -61,8 +102,11 @@ def test_zero_neither_counts_nor_resets() -> None:
 
 
 def test_another_strategy_trades_on() -> None:
-    spec = at_noon()
+    spec = desk()
+    for minute in range(3):
+        spec.when(closed("-1", ts=clock(12, minute)))
     now = clock(12, 30)
+    assert verdict(judged(spec, now)).code is DenialCode.LOSING_STREAK_COOLDOWN
     for fresh in (bar("80000", ts=now), mark("80000", ts=now)):
         spec.when(fresh)
     spec.when(as_message(plan(ts=now, strategy="breakout"), now))

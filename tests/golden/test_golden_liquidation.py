@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from schemas.events.common import MarginMode, PositionSide
-from schemas.events.risk import DenialCode, PlanApproved
+from schemas.events.risk import CheckResult, DenialCode, PlanApproved
 from streams.core.risk.margin import (
     Exposure,
     OtherPosition,
@@ -21,7 +21,8 @@ from streams.core.risk.margin import (
 )
 from streams.core.risk.portfolio import portfolio
 from tests.builders import T0, btc_swap, eth_swap
-from tests.risk_desk import BTC, ETH, bar, check, desk, mark, plan, position, verdict
+from tests.risk_desk import BTC, ETH, bar, check, desk, equity, failures, mark, plan, position, verdict
+from tests.spec import Spec
 
 D = Decimal
 MMR, FEE, TICK = D("0.004"), D("0.0005"), D("0.1")
@@ -101,6 +102,49 @@ def test_g1a_through_the_stage_gets_56() -> None:
 
 def check_inputs(code: DenialCode) -> dict[str, str]:
     return check(desk().when(plan()), code).inputs
+
+
+def on_4000(stop: str, budget_pct: str) -> Spec:
+    """Judge 500 contracts that only 4000 USDT back, as 100x isolated margin would.
+
+    Cross mode, where no lower margin leverage can help: cash 10000, of which 6000 are margin of an isolated ETH
+    position. Its profit of 20000 (100 ether from 1800 to 2000) counts as equity, so that 500 contracts may be bought,
+    but not as backing.
+    """
+    held = position("1000", instrument_id=ETH, price="1800", margin="6000", unit="0.1")
+    prices = (bar("2000", instrument_id=ETH), mark("2000", instrument_id=ETH))
+    past = (eth_swap(), *prices, held, equity("30000", cash="10000"))
+    spec = desk(*past, margin_mode="CROSS", heat_pct_max=100, risk_budget_pct=budget_pct).when(plan(stop=stop))
+    assert verdict(spec).sizing.quantity == 500
+    return spec
+
+
+def test_g5_a_stop_at_79600_is_denied_by_the_stage() -> None:
+    """30000 * 8.66667 / (0.5 + 0.15) is 400000.15 USDT of notional: 500 contracts."""
+    spec = on_4000("79600", "8.66667")
+    denied, found = verdict(spec), check(spec, DenialCode.LIQUIDATION_TOO_CLOSE)
+    assert (denied.code, failures(spec)[0]) == (DenialCode.LIQUIDATION_TOO_CLOSE, DenialCode.LIQUIDATION_TOO_CLOSE)
+    assert (found.result, found.value) == (CheckResult.FAIL, "439.8")
+    assert found.limit is not None
+    assert found.limit.startswith("353.591160")
+    assert found.inputs["liquidation_price"].startswith("79558.011049")
+
+
+def test_g5_a_stop_at_79920_passes_the_guard_of_the_stage() -> None:
+    """30000 * 3.33334 / (0.1 + 0.15) is 400000.8 USDT of notional: 500 contracts."""
+    found = check(on_4000("79920", "3.33334"), DenialCode.LIQUIDATION_TOO_CLOSE)
+    assert (found.result, found.value) == (CheckResult.PASS, "119.96")
+
+
+def test_g5_isolated_goes_down_to_the_leverage_that_passes() -> None:
+    """At 100x the stop at 79600 is too close; 88x allows 441.26, 89x only 433.05 of the 439.8 it needs."""
+    spec = desk(equity("30000"), risk_budget_pct="8.66667").when(plan(stop="79600"))
+    sizing = verdict(spec).sizing
+    assert isinstance(verdict(spec), PlanApproved)
+    assert (sizing.quantity, sizing.margin_leverage, sizing.margin) == (500, 88, D("4545.45454545"))
+    limit = check(spec, DenialCode.LIQUIDATION_TOO_CLOSE).limit
+    assert limit is not None
+    assert limit.startswith("441.258390")
 
 
 def test_a_stop_no_leverage_protects_is_denied() -> None:
