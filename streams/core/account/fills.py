@@ -18,6 +18,7 @@ from streams.core.account.excursion import see_bar, see_exit, see_mark, see_pric
 from streams.core.account.ledger import Booking, Leg, book
 from streams.core.account.review import close_trade
 from streams.core.account.state import ZERO, AccountState, Desk, Order, Plan, Position, Track, View
+from streams.core.twin import twin
 
 FILLS_REMEMBERED = 512
 """How many fill ids are kept to book each fill once; execution has already dropped repeats by venue trade id."""
@@ -190,7 +191,7 @@ def _gap(view: View, position: Position, leg: Leg, trigger: Decimal | None, now:
 
 def _track(desk: Desk, booking: Booking, order: Order | None, now: int, *, stopped: bool) -> Track:
     """Return the excursion of the trade that was open before this fill, with the fill counted."""
-    track = replace(desk.track)
+    track = twin(desk.track)
     if desk.position is not None and booking.closing is not None:
         final = booking.closed is not None
         see_exit(track, booking.closing.price, desk.position.sign, ts=now, final=final, stopped=stopped)

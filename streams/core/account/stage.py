@@ -7,7 +7,6 @@ where it stands in) while a position is open. A flat account says nothing on tic
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -57,6 +56,7 @@ from streams.core.account.market import (
 )
 from streams.core.account.state import AccountState, Desk, View
 from streams.core.stage import Stage
+from streams.core.twin import twin
 
 Events = Sequence[Event]
 NOTHING: Events = ()
@@ -168,7 +168,7 @@ def _decide_trade(state: AccountState, event: Trade, message: Message) -> Events
     desk = state.desks.get(event.instrument_id)
     if desk is None or desk.position is None or (not desk.position.spot and not _at_last(desk.view, message.now)):
         return NOTHING
-    view = replace(desk.view)
+    view = twin(desk.view)
     take_trade(view, event, message.envelope.ts_event)
     return _revalued(state, desk, view, message.now)
 
@@ -198,7 +198,7 @@ def _decide_mark(state: AccountState, event: MarkPrice, message: Message) -> Eve
     desk = state.desks.get(event.instrument_id)
     if desk is None or desk.position is None or desk.position.spot:
         return NOTHING
-    view = replace(desk.view)
+    view = twin(desk.view)
     take_mark(view, event, message.envelope.ts_event, message.now)
     return _revalued(state, desk, view, message.now)
 
@@ -215,7 +215,7 @@ def _decide_bar(state: AccountState, event: VenueBar, message: Message) -> Event
     desk = state.desks.get(event.instrument_id)
     if desk is None or desk.position is None or event.backfill:
         return NOTHING
-    view = replace(desk.view)
+    view = twin(desk.view)
     bar = take_bar(view, event, message.envelope.ts_event)
     if bar is None or (leaves_in_bar(desk, bar, message.now) and not desk.waiting):
         return NOTHING
@@ -235,7 +235,7 @@ def _decide_quality(state: AccountState, event: QualityChanged, message: Message
     desk = state.desks.get(event.instrument_id)
     if desk is None or desk.position is None:
         return NOTHING
-    view = replace(desk.view)
+    view = twin(desk.view)
     take_quality(view, event)
     return _revalued(state, desk, view, message.now)
 

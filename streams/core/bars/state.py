@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from schemas.events.common import Quality
+from streams.core.twin import twin
 
 NEVER = 1 << 62
 """A moment that does not come."""
@@ -74,9 +75,11 @@ class Book:
 
     def trial(self) -> Book:
         """Return a copy on which a message can be tried out."""
-        prints = None if self.prints is None else replace(self.prints)
-        buckets = {timeframe: replace(bucket) for timeframe, bucket in self.buckets.items()}
-        return replace(self, prints=prints, buckets=buckets, closed=dict(self.closed))
+        copied = twin(self)
+        copied.prints = None if self.prints is None else twin(self.prints)
+        copied.buckets = {timeframe: twin(bucket) for timeframe, bucket in self.buckets.items()}
+        copied.closed = dict(self.closed)
+        return copied
 
 
 @dataclass(slots=True)

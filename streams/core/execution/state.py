@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import chain
 
 from schemas.events.common import (
     ExitReason,
@@ -22,6 +23,7 @@ from schemas.settings import Venue
 from schemas.values import SECOND, truncate_to
 from streams.core.execution.orders import OrderRecord
 from streams.core.execution.watch import PricesOf
+from streams.core.twin import twin
 
 ZERO = Decimal(0)
 NEVER = 2**63 - 1
@@ -110,7 +112,9 @@ class TradeRecord:
 
     def copy(self) -> TradeRecord:
         """Return a copy that can be changed without touching this one."""
-        return replace(self, orders={name: replace(order) for name, order in self.orders.items()})
+        copied = twin(self)
+        copied.orders = {name: twin(order) for name, order in self.orders.items()}
+        return copied
 
 
 @dataclass(slots=True)
@@ -144,21 +148,16 @@ class ExecutionState:
 
     def copy(self, also: str = "") -> ExecutionState:
         """Return a copy to try events on: active trades, the one named ``also`` and the indexes are its own."""
-        return replace(
-            self,
-            trades={
-                plan_id: trade.copy() if self._is_active(trade) or plan_id == also else trade
-                for plan_id, trade in self.trades.items()
-            },
-            active={name: list(plans) for name, plans in self.active.items()},
-            done=list(self.done),
-            halted=list(self.halted),
-            bad_since=dict(self.bad_since),
-            plan_of=dict(self.plan_of),
-        )
-
-    def _is_active(self, trade: TradeRecord) -> bool:
-        return trade.plan_id in self.active.get(trade.instrument_id, ())
+        copied = twin(self)
+        copied.trades = dict(self.trades)
+        for plan_id in {also, *chain.from_iterable(self.active.values())} & self.trades.keys():
+            copied.trades[plan_id] = self.trades[plan_id].copy()
+        copied.active = {name: list(plans) for name, plans in self.active.items()}
+        copied.done = list(self.done)
+        copied.halted = list(self.halted)
+        copied.bad_since = dict(self.bad_since)
+        copied.plan_of = dict(self.plan_of)
+        return copied
 
     def tradable(self, trade: TradeRecord) -> Decimal:
         """Return the open quantity in whole lots; a remainder below the minimum is dust and counts as nothing."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from schemas.events.common import Quality
 from schemas.events.data import QualityReason
 from schemas.events.market import Channel
+from streams.core.twin import twin
 
 TRADE_IDS_KEPT = 512
 """A generation of trade ids: between one and two of them are remembered. Older repeats are out of order anyway."""
@@ -83,8 +84,11 @@ class Slot:
 
     def trial(self) -> Slot:
         """Return a copy on which a message can be tried out; the remembered trade ids are shared, not copied."""
-        copies = {name: replace(getattr(self, name)) for name in LANE_NAMES.values()}
-        return replace(self, bar_opens=dict(self.bar_opens), **copies)
+        copied = twin(self)
+        copied.bar_opens = dict(self.bar_opens)
+        for name in LANE_NAMES.values():
+            setattr(copied, name, twin(getattr(self, name)))
+        return copied
 
 
 LANE_NAMES: dict[Channel, str] = {

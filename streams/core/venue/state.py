@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from schemas.events.common import MarginMode, OrderPurpose, OrderType, Side, TriggerPriceType
 from schemas.events.market import Channel, InstrumentDefined, InstrumentKind
 from schemas.values import SECOND
+from streams.core.twin import twin
 from streams.core.venue.watched import Span, Watched
 
 ZERO = Decimal(0)
@@ -163,8 +164,10 @@ class Book:
 
     def copy(self) -> Book:
         """Return a copy whose orders and position can be changed without touching this one."""
-        orders = {name: replace(order) for name, order in self.orders.items()}
-        return replace(self, orders=orders, position=replace(self.position))
+        copied = twin(self)
+        copied.orders = {name: twin(order) for name, order in self.orders.items()}
+        copied.position = twin(self.position)
+        return copied
 
 
 def is_tick_fed(book: Book, now: int) -> bool:
@@ -185,10 +188,10 @@ class VenueState:
 
     def copy_for(self, instrument_id: str) -> VenueState:
         """Return a copy in which one book can be changed; the others are shared and must only be read."""
-        books = dict(self.books)
-        books[instrument_id] = books[instrument_id].copy()
-        step_bar = None if self.step_bar is None else replace(self.step_bar)
-        return replace(self, books=books, step_bar=step_bar)
+        copied = twin(self)
+        copied.books = self.books | {instrument_id: self.books[instrument_id].copy()}
+        copied.step_bar = None if self.step_bar is None else twin(self.step_bar)
+        return copied
 
     def books_on_index(self, index_id: str) -> Iterator[Book]:
         """Yield the books whose index has this id: some feeds name it by its own, some by the instrument's."""
