@@ -22,6 +22,7 @@ from jsonschema.validators import extend
 
 from schemas.events.common import OrderType, PositionSide, TriggerPriceType
 from schemas.events.plan import Rationale
+from schemas.fits import Fits, compile_schema
 from schemas.values import SCALES, Percent, Price, Ratio, ratio
 
 SCHEMA_FILE = Path(__file__).with_name("plan_document.schema.json")
@@ -154,12 +155,20 @@ def _pattern(validator: Any, pattern: str, instance: Any, _: Any) -> Iterator[Va
 
 
 @cache
-def _validator() -> Any:
+def validator() -> Any:
+    """Return what judges a document by the schema and says what is wrong with it."""
     return extend(Draft202012Validator, {"pattern": _pattern})(schema())
 
 
+@cache
+def _fits() -> Fits:
+    return compile_schema(schema())
+
+
 def _schema_problems(raw: Any) -> list[Problem]:
-    found = [problem for error in _validator().iter_errors(raw) for problem in _explain(error)]
+    if _fits()(raw):
+        return []
+    found = [problem for error in validator().iter_errors(raw) for problem in _explain(error)]
     return sorted(set(found))
 
 
