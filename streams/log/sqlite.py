@@ -16,6 +16,9 @@ from streams.log.base import Append, LogError, NewRecord, NoTopic, StoredRecord
 
 BUSY_TIMEOUT_S = 15
 """How long a writer waits for another process's transaction."""
+CHECKPOINT_PAGES = 4_000
+"""Pages of write-ahead log (16 MB) at which a commit moves them into the file itself, and waits twice for the disk."""
+CHECKPOINT_TRIES = 3
 APPLICATION_ID = 0x7A9E11E
 """Marks the file as a Tapeline log, so that a wrong path is refused rather than written into."""
 
@@ -55,6 +58,7 @@ class SqliteLog:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute(f"PRAGMA synchronous={'FULL' if full_sync else 'NORMAL'}")
         self._db.execute("PRAGMA cache_size=-65536")
+        self._db.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
         if application_id != APPLICATION_ID:
             self._db.execute(f"PRAGMA application_id={APPLICATION_ID}")
             self._db.executescript(_SCHEMA)
@@ -114,6 +118,17 @@ class SqliteLog:
         with self._lock, self._translated("cannot be asked for news"):
             (version,) = self._db.execute("PRAGMA data_version").fetchone()
         return int(version)
+
+    def checkpoint(self) -> None:
+        """Move what the write-ahead log holds into the file, so that no commit has to; nobody is kept waiting.
+
+        Tries again for what was written meanwhile: only a write-ahead log that is done with starts from its beginning.
+        """
+        for _ in range(CHECKPOINT_TRIES):
+            with self._lock, self._translated("the write-ahead log cannot be moved into the file"):
+                _, written, moved = self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            if moved == written:
+                return
 
     def close(self) -> None:
         with self._lock:

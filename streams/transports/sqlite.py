@@ -1,13 +1,17 @@
 """A Faust driver over the SQLite log: the same agents on one machine, without a broker.
 
 Whole shards are leased to workers (``leases.py``); news is noticed by SQLite's ``data_version``, which costs a few
-microseconds to ask, so the driver asks every half millisecond while data flows, every three when it does not.
+microseconds to ask, so the driver asks five times a millisecond while data flows, every three when it does not. It
+asks from a thread of its own: the event loop's timers round up to whole milliseconds.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -16,16 +20,20 @@ from faust.transport import base
 from faust.types import TP, RecordMetadata
 from faust.types.core import HeadersArg
 
-from streams.log.base import NewRecord, StoredRecord
+from streams.log.base import LogError, NewRecord, StoredRecord
 from streams.log.sqlite import SqliteLog
 from streams.transports.batching import FETCH_RECORDS_MAX, BatchApp, BatchConsumer
 from streams.transports.leases import BEAT_S, Leases
 
-PAUSE_S = 0.0005
+logger = logging.getLogger("tapeline.worker")
+
+PAUSE_S = 0.0002
 """Pause between two looks for news while news keeps coming."""
 PAUSE_QUIET_S = 0.003
 """The same once there has been none for ``QUIET_S``."""
 QUIET_S = 1.0
+TIDY_S = 0.5
+"""How often the write-ahead log is moved into the file, by a thread and a connection that nothing else waits for."""
 
 
 class Consumer(BatchConsumer):
@@ -39,6 +47,9 @@ class Consumer(BatchConsumer):
         self._positions: dict[TP, int] = {}
         self._leases: Leases | None = None
         self._news_at = 0.0
+        self._watcher = ThreadPoolExecutor(1, thread_name_prefix="news")
+        self._tidier = ThreadPoolExecutor(1, thread_name_prefix="tidy")
+        self._tidied = _transport(self).open_log()
 
     # -- membership -----------------------------------------------------------------------------------------------
 
@@ -48,6 +59,7 @@ class Consumer(BatchConsumer):
         self._topics = frozenset(topics)
         if first:
             self.add_future(self._keep_leases())
+            self.add_future(self._keep_tidy())
 
     async def _keep_leases(self) -> None:
         shards = min(self.log_file.partitions(topic) for topic in self._topics)
@@ -62,6 +74,15 @@ class Consumer(BatchConsumer):
                 self._leases.release(held.to_release)
                 continue
             await self.sleep(BEAT_S)
+
+    async def _keep_tidy(self) -> None:
+        while not self.should_stop:
+            try:
+                await self.loop.run_in_executor(self._tidier, self._tidied.checkpoint)
+            except LogError as error:  # it only saves time: commits do it themselves where nobody else does
+                logger.warning("%s; commits will do it and take longer", error)
+                return
+            await self.sleep(TIDY_S)
 
     async def _change_shards(self, wanted: frozenset[int]) -> None:
         """Announce a change of assignment in the order Faust's own driver does."""
@@ -79,12 +100,12 @@ class Consumer(BatchConsumer):
     # -- reading --------------------------------------------------------------------------------------------------
 
     async def _fetch(self, active_partitions: set[TP] | None, timeout: float) -> Mapping[TP, Sequence[StoredRecord]]:
-        deadline = self.loop.time() + timeout
+        deadline = time.monotonic() + timeout
         while self.flow_active and not self.should_stop:
             version = self.log_file.data_version()
             if found := self._read(active_partitions or ()):
                 return found
-            if not await self._wait_for_news(version, deadline):
+            if not await self.loop.run_in_executor(self._watcher, self._wait_for_news, version, deadline):
                 break
         return {}
 
@@ -100,11 +121,12 @@ class Consumer(BatchConsumer):
                 found[tp] = records
         return found
 
-    async def _wait_for_news(self, version: int, deadline: float) -> bool:
-        while self.flow_active and (now := self.loop.time()) < deadline:
-            await asyncio.sleep(PAUSE_S if now - self._news_at < QUIET_S else PAUSE_QUIET_S)
+    def _wait_for_news(self, version: int, deadline: float) -> bool:
+        """Look until somebody else has written or it is time to answer. Runs on the watcher's thread."""
+        while self.flow_active and not self.should_stop and (now := time.monotonic()) < deadline:
+            time.sleep(PAUSE_S if now - self._news_at < QUIET_S else PAUSE_QUIET_S)
             if self.log_file.data_version() != version:
-                self._news_at = self.loop.time()
+                self._news_at = time.monotonic()
                 return True
         return False
 
@@ -166,7 +188,9 @@ class Consumer(BatchConsumer):
         await super().on_stop()
         if self._leases is not None:
             self._leases.leave()
-        self.log_file.close()
+        for thread, used in ((self._watcher, self.log_file), (self._tidier, self._tidied)):
+            thread.shutdown()
+            used.close()
 
     def close(self) -> None:
         """Do nothing: ``on_stop`` closes."""

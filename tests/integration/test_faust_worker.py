@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,10 +15,11 @@ from schemas.codec import decode
 from schemas.events.journal import Claimed
 from schemas.topics import INPUTS, JOURNAL, OUTPUTS
 from streams.batch import run_batch
-from streams.journal import JournalState, read_journal, trader_record
+from streams.journal import FailStop, JournalState, read_journal, trader_record
 from streams.log import create_log, open_log
-from streams.log.base import EventLog, NewRecord
+from streams.log.base import EventLog, LogError, NewRecord
 from streams.log.memory import MemoryLog
+from streams.log.sqlite import SqliteLog
 from streams.pipeline import CODE_VERSION
 from streams.trader import Trader
 from streams.verify import topic_digest, verify
@@ -131,6 +133,29 @@ def test_takes_inputs_that_arrive_while_it_runs_and_goes_on_after_a_restart(log:
     assert start(until_idle=True).exit_code() == 0
 
     assert_proven(log, ticks)
+
+
+def test_a_worker_on_sqlite_empties_the_write_ahead_log_beside_its_commits(tmp_path: Path) -> None:
+    log = SqliteLog(tmp_path / "log.db")
+    fill(log, prices(100))
+    worker = WorkerProcess(f"sqlite:///{log.path}")
+
+    def in_the_file_alone() -> int:
+        copy = Path(shutil.copy(log.path, tmp_path / "copy.db"))
+        alone = SqliteLog(copy)
+        try:
+            return taken(alone)
+        except (LogError, FailStop):  # copied while pages were on their way into it
+            return -1
+        finally:
+            alone.close()
+
+    try:
+        eventually(lambda: taken(log) == 100, "all ticks", worker)
+        eventually(lambda: in_the_file_alone() == 100, "all ticks in the file itself", worker)
+    finally:
+        worker.kill()
+        log.close()
 
 
 def test_waits_for_settings_on_a_log_that_is_still_empty(log: EventLog, start: Start) -> None:
