@@ -199,6 +199,19 @@ def test_an_attached_order_can_fail_after_the_fill() -> None:
     drive(scenario)
 
 
+def test_an_entry_filled_in_part_and_canceled_is_naked_unless_the_rules_say_otherwise() -> None:
+    async def scenario(okx: FakeOkx, client: Any) -> None:
+        stop = {"stopLoss": {"triggerPrice": 49000}}
+        placed = await client.create_order(SWAP, "limit", "buy", 2, 49900, ISOLATED | stop)
+        okx.venue.print_trade(BTC, "49900", "0.5", "sell")
+        await client.cancel_order(placed["id"], SWAP)
+        sizes = [algo.asked("sz") for algo in okx.venue.algos.open_algos()]
+        assert sizes == (["0.5"] if okx.rules.attach_after_partial_fill else [])
+
+    drive(scenario)
+    drive(scenario, rules=Rules(attach_after_partial_fill=True))
+
+
 def test_an_attached_stop_outlives_the_position_and_opens_the_opposite_one() -> None:
     async def scenario(okx: FakeOkx, client: Any) -> None:
         await client.create_order(SWAP, "market", "buy", 1, None, ISOLATED | {"stopLoss": {"triggerPrice": 49000}})

@@ -14,7 +14,11 @@ from tests.fakes.okx.errors import VenueError
 
 
 class Fault(Enum):
-    """What happens to a request. BEFORE: it is not carried out. AFTER: it is, and the answer is lost."""
+    """What happens to a request. BEFORE: it is not carried out. AFTER: it is, and the answer is lost.
+
+    HANG never answers, DROP cuts the connection, ANSWER replies an error instead, GARBAGE half a reply; ROW replies the
+    error in the row (``sCode``), as the venue does for orders; DELAY answers late.
+    """
 
     HANG_BEFORE = auto()
     HANG_AFTER = auto()
@@ -24,6 +28,8 @@ class Fault(Enum):
     ANSWER_AFTER = auto()
     GARBAGE_BEFORE = auto()
     GARBAGE_AFTER = auto()
+    ROW_BEFORE = auto()
+    ROW_AFTER = auto()
     DELAY = auto()
 
     @property
@@ -71,7 +77,7 @@ class FaultPlan:
         http: int | None = None,
         delay_s: float = 0.0,
     ) -> None:
-        """Let ``skip`` requests pass, then strike ``times``; ``code`` and ``http`` are what ANSWER_* replies."""
+        """Let ``skip`` requests pass, then strike ``times``; ``code`` and ``http`` are what ANSWER and ROW reply."""
         planned = Planned(fault, skip, times, VenueError(code, http=http), delay_s)
         self._plans.setdefault(name, deque()).append(planned)
 

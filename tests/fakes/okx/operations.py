@@ -131,5 +131,12 @@ class Operations:
         return ids | {"clOrdId": "", "sCode": "0", "sMsg": ""}
 
 
+def refused_rows(rows: Sequence[Row], refusal: VenueError) -> Reply:
+    """Return what the venue answers if it refuses every row for the same reason."""
+    named = ("ordId", "clOrdId", "tag", "algoId", "algoClOrdId")
+    words: Row = {"sCode": refusal.code, "sMsg": refusal.message, "subCode": ""}
+    return Reply([{name: str(row.get(name, "")) for name in named} | words for row in rows], "1", FAILED)
+
+
 def _ids(order: Order) -> Row:
     return {"ordId": order.ord_id, "clOrdId": order.asked("clOrdId")}

@@ -13,7 +13,7 @@ from tests.fakes.okx.auth import ApiKey, Doorman, permit
 from tests.fakes.okx.errors import VenueError
 from tests.fakes.okx.faults import Fault, FaultPlan, Planned
 from tests.fakes.okx.limits import RateLimits
-from tests.fakes.okx.operations import Operations, Reply
+from tests.fakes.okx.operations import Operations, Reply, refused_rows
 from tests.fakes.okx.push import Row
 from tests.fakes.okx.venue import Venue
 
@@ -59,6 +59,8 @@ class Rest:
         kind = planned.fault.name.partition("_")[0]
         if kind == "ANSWER":
             return web.json_response(planned.refusal.body(), status=planned.refusal.http)
+        if kind == "ROW":
+            return web.json_response(refused_rows(_rows(await request.text()), planned.refusal).body())
         if kind == "GARBAGE":
             return web.Response(text='{"code":"0","data":[{"ordId":"25000', content_type="application/json")
         if kind == "HANG":

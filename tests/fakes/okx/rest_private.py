@@ -13,6 +13,7 @@ from tests.fakes.okx.numbers import parse, text
 from tests.fakes.okx.operations import Reply
 from tests.fakes.okx.orders import Order
 from tests.fakes.okx.push import Row
+from tests.fakes.okx.rest_public import instruments
 
 DAY_MS = 86_400_000
 ORDER_FILTERS = ("instType", "instId", "ordType", "state", "uly", "instFamily", "category")
@@ -64,12 +65,11 @@ def bills_archive(asked: Asked) -> list[Row]:
 
 def _bills(asked: Asked, days: int) -> list[Row]:
     since = asked.venue.clock.now_ms() - days * DAY_MS
-    begin, end = int(asked.get("begin", "0")), int(asked.get("end", "9" * 15))
     rows = [
         row
         for row in asked.venue.account.bills
-        if int(str(row["ts"])) >= max(since, begin)
-        and int(str(row["ts"])) <= end
+        if int(row["ts"]) >= since
+        and _in_time(asked, int(row["ts"]))
         and asked.matches(row, "instType", "instId", "ccy", "mgnMode", "type", "subType")
     ]
     return asked.page(rows, lambda row: int(str(row["billId"])))
@@ -179,18 +179,22 @@ def orders_pending(asked: Asked) -> list[Row]:
 def orders_history(asked: Asked) -> list[Row]:
     """``/trade/orders-history``: ended in the last seven days; canceled ones without fills for two hours."""
     asked.need("instType")
-    return _orders(asked, _ended(asked, 7))
+    return _orders(asked, [order for order in _ended(asked, 7) if _in_time(asked, order.created_ms)])
 
 
 def orders_archive(asked: Asked) -> list[Row]:
     """``/trade/orders-history-archive``: three months, without canceled orders that had no fill."""
     asked.need("instType")
-    return _orders(asked, [order for order in _ended(asked, 92) if order.filled])
+    return _orders(asked, [order for order in _ended(asked, 92) if order.filled and _in_time(asked, order.created_ms)])
 
 
 def _ended(asked: Asked, days: int) -> list[Order]:
     trading, since = asked.venue.trading, asked.venue.clock.now_ms() - days * DAY_MS
     return [o for o in trading.orders.values() if not o.is_open and not trading.forgotten(o) and o.updated_ms >= since]
+
+
+def _in_time(asked: Asked, moment_ms: int) -> bool:
+    return int(asked.get("begin", "0")) <= moment_ms <= int(asked.get("end", "9" * 15))
 
 
 def _orders(asked: Asked, orders: Sequence[Order]) -> list[Row]:
@@ -211,12 +215,11 @@ def fills_history(asked: Asked) -> list[Row]:
 
 def _fills(asked: Asked, days: int) -> list[Row]:
     since = asked.venue.clock.now_ms() - days * DAY_MS
-    begin, end = int(asked.get("begin", "0")), int(asked.get("end", "9" * 15))
     rows = [
         order.fill_row(fill)
         for order in asked.venue.trading.orders.values()
         for fill in order.fills
-        if max(since, begin) <= fill.ts_ms <= end
+        if fill.ts_ms >= since and _in_time(asked, fill.ts_ms)
     ]
     kept = [row for row in rows if asked.matches(row, "instType", "instId", "ordId")]
     return asked.page(kept, lambda row: int(str(row["billId"])))
@@ -280,6 +283,7 @@ def _algos(asked: Asked, *, open_ones: bool) -> list[Row]:
 
 
 GET: dict[str, Endpoint] = {
+    "account/instruments": instruments,
     "account/balance": balance,
     "account/positions": positions,
     "account/positions-history": positions_history,

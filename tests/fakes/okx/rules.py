@@ -14,6 +14,8 @@ class Rules:
     """Orders trade against the book; False: they rest until the test fills them (market orders too)."""
     duplicate_ids_forever: bool = False
     """Refuse a ``clOrdId`` ever seen; False: only that of an open order, so a repeated market order trades twice."""
+    attach_after_partial_fill: bool = False
+    """A canceled entry that was filled in part gets its TP/SL for that part; the documentation has said both."""
     attached_reduce_only: bool = False
     """Attached TP/SL orders are reduce-only in net mode; False: an orphan can open the opposite position."""
     close_fraction_dies_with_position: bool = True

@@ -300,6 +300,8 @@ class Trading:
         order.updated_ms = self.venue.clock.now_ms()
         self._tell(order, None, **extra)
         self.venue.tell_account("canceled")
+        if order.filled and self.venue.rules.attach_after_partial_fill:
+            self.venue.algos.attach(order)
 
     def traded_through(self, inst_id: str, price: Decimal, size: Decimal, taker_side: str, trade_id: str) -> None:
         """Fill resting orders a public trade reached: the maker's side is the other one; better prices first."""

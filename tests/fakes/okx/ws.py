@@ -14,7 +14,7 @@ from tests.fakes.okx.auth import SIMULATED, ApiKey, Doorman, permit
 from tests.fakes.okx.errors import VenueError
 from tests.fakes.okx.faults import Fault, FaultPlan, Frame
 from tests.fakes.okx.limits import RateLimits
-from tests.fakes.okx.operations import Operations
+from tests.fakes.okx.operations import Operations, refused_rows
 from tests.fakes.okx.push import PRIVATE, Push, Row
 from tests.fakes.okx.venue import Venue
 
@@ -47,8 +47,11 @@ class Connection:
         self.stalled = False
 
     def put(self, frame: Row | str) -> None:
-        """Queue a frame."""
-        self.frames.put_nowait(frame if isinstance(frame, str) else json.dumps(frame))
+        """Queue a frame; a client too slow to take them is cut off."""
+        try:
+            self.frames.put_nowait(frame if isinstance(frame, str) else json.dumps(frame))
+        except asyncio.QueueFull:
+            self.cut()
 
     async def write(self) -> None:
         """Send what is queued until the connection ends."""
@@ -63,6 +66,12 @@ class Connection:
         transport = self.socket._req.transport if self.socket._req is not None else None
         if transport is not None:
             transport.abort()
+        self.end()
+
+    def end(self) -> None:
+        """Let the writer stop; what was still to be sent is dropped."""
+        while not self.frames.empty():
+            self.frames.get_nowait()
         self.frames.put_nowait(None)
 
 
@@ -96,7 +105,7 @@ class Hub:
                 await self._hear_client(connection, message)
         finally:
             self.connections.remove(connection)
-            connection.frames.put_nowait(None)
+            connection.end()
             await asyncio.gather(writer, return_exceptions=True)
         return socket
 
@@ -188,9 +197,10 @@ class Hub:
             except VenueError as refused:
                 self._refuse(connection, refused, asked)
                 continue
-            if argument not in connection.subscriptions:
-                connection.subscriptions.append(argument)
             connection.put({"event": "subscribe", "arg": argument, "connId": connection.conn_id})
+            if argument in connection.subscriptions:
+                continue
+            connection.subscriptions.append(argument)
             if argument["channel"] in PRIVATE:
                 self._tell_connections(connection, argument["channel"])
             for push in channels.first(self.venue, argument):
@@ -216,23 +226,25 @@ class Hub:
         reply: Row = {"id": asked.get("id", ""), "op": operation}
         if planned is None or (isinstance(planned.fault, Fault) and planned.fault.executes):
             reply |= self._carry_out(connection.key, operation, asked)
-        if planned is None:
+        if planned is None or planned.fault is Fault.DELAY:
+            await asyncio.sleep(planned.delay_s if planned else 0)
             connection.put(reply)
         elif planned.fault in {Fault.DROP_BEFORE, Fault.DROP_AFTER}:
             connection.cut()
         elif planned.fault in {Fault.ANSWER_BEFORE, Fault.ANSWER_AFTER}:
             connection.put(reply | {"data": [], "code": planned.refusal.code, "msg": planned.refusal.message})
+        elif planned.fault in {Fault.ROW_BEFORE, Fault.ROW_AFTER}:
+            connection.put(reply | refused_rows(_requests(asked), planned.refusal).body())
 
     def _carry_out(self, key: ApiKey, operation: str, asked: Row) -> Row:
         try:
             permit(key, "trade")
             if self.venue.maintenance:
                 raise VenueError("50001")
-            rows = asked.get("args")
-            if not isinstance(rows, list) or not rows:
-                raise VenueError("60013")
+            rows = _requests(asked)
             deadline = str(asked.get("expTime") or "")
-            return self.operations.run(TRADING[operation], rows, single=False, deadline=deadline).body()
+            reply = self.operations.run(TRADING[operation], rows, single=False, deadline=deadline)
+            return reply.body() | {"msg": ""}
         except VenueError as refused:
             return {"data": [], "code": refused.code, "msg": refused.message}
 
@@ -292,6 +304,13 @@ class Hub:
     def subscribed(self, channel: str) -> int:
         """Return how many subscriptions to a channel there are."""
         return sum(sub["channel"] == channel for other in self.connections for sub in other.subscriptions)
+
+
+def _requests(asked: Row) -> list[Row]:
+    rows = asked.get("args")
+    if not isinstance(rows, list) or not rows:
+        raise VenueError("60013")
+    return rows
 
 
 def _arguments(asked: Row) -> list[channels.Argument]:
