@@ -9,7 +9,19 @@ import re
 from dataclasses import dataclass
 
 from schemas.envelope import Event
-from schemas.events import EVENT_TYPES, account, control, data, intelligence, journal, market, orders, plan, risk
+from schemas.events import (
+    EVENT_TYPES,
+    account,
+    control,
+    data,
+    gateway,
+    intelligence,
+    journal,
+    market,
+    orders,
+    plan,
+    risk,
+)
 from schemas.topics import TOPIC_OF
 
 BY_INSTRUMENT = (("instrument_id", "ts_event"),)
@@ -104,6 +116,7 @@ LISTED: tuple[Family, ...] = (
         "venue_reports",
         (
             orders.SubmitAttempted,
+            gateway.SubmitInDoubt,
             orders.NotSent,
             orders.VenueAccepted,
             orders.VenueRejected,
@@ -113,6 +126,7 @@ LISTED: tuple[Family, ...] = (
         ),
         (("client_order_id",),),
     ),
+    Family("gateway_claims", (gateway.GatewayClaimed,)),
     Family("venue_funding", (orders.VenueFunding,)),
     Family("venue_liquidations", (orders.VenueLiquidated,)),
     Family("account_snapshots", (orders.AccountSnapshot,)),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from schemas.envelope import Event
-from schemas.events import account, control, data, intelligence, journal, market, orders, plan, risk
+from schemas.events import account, control, data, gateway, intelligence, journal, market, orders, plan, risk
 from schemas.settings import Venue
 
 PREFIX = "tapeline."
@@ -123,7 +123,9 @@ TOPICS: tuple[Topic, ...] = (
         "account_id",
         "gateway, or paper venue stage",
         (
+            gateway.GatewayClaimed,
             orders.SubmitAttempted,
+            gateway.SubmitInDoubt,
             orders.NotSent,
             orders.VenueAccepted,
             orders.VenueRejected,

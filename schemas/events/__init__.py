@@ -5,9 +5,9 @@ from __future__ import annotations
 from types import ModuleType
 
 from schemas.envelope import Event
-from schemas.events import account, control, data, intelligence, journal, market, orders, plan, risk
+from schemas.events import account, control, data, gateway, intelligence, journal, market, orders, plan, risk
 
-AREAS: tuple[ModuleType, ...] = (market, data, intelligence, control, plan, risk, orders, account, journal)
+AREAS: tuple[ModuleType, ...] = (market, data, intelligence, control, plan, risk, orders, gateway, account, journal)
 
 
 def _collect() -> dict[str, type[Event]]:

@@ -159,3 +159,13 @@ class PositionMode(StrEnum):
 
     NET = "NET"
     LONG_SHORT = "LONG_SHORT"
+
+
+class NotSentReason(StrEnum):
+    """Why an order certainly is not at the venue and never will be."""
+
+    EXPIRED = "EXPIRED"
+    CANCELED = "CANCELED"
+    ABSENT = "ABSENT"
+    LEVERAGE = "LEVERAGE"
+    UNSENDABLE = "UNSENDABLE"

@@ -12,6 +12,7 @@ from schemas.events.common import (
     ExitReason,
     Liquidity,
     MarginMode,
+    NotSentReason,
     OrderPurpose,
     OrderType,
     PositionMode,
@@ -223,21 +224,33 @@ class ProtectionRestored(Event):
 
 @dataclass(frozen=True, slots=True)
 class SubmitAttempted(Event):
-    """Logged before an order is sent: after a crash it is never sent again without asking the venue."""
+    """Logged before an order is sent: after it, the order is never sent again until the venue has answered for it.
+
+    ``deadline``: the venue refuses the order when it arrives later; None on the paper venue.
+    """
 
     client_order_id: str
     account_id: str
     instrument_id: str
+    claim_id: str = ""
+    deadline: Micros | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class NotSent(Event):
-    """The order certainly never reached the venue."""
+    """The order certainly never reached the venue. Counts only while ``claim_id`` is that of the latest claim.
+
+    EXPIRED: its time was over first. CANCELED: asked for before it was sent. ABSENT: it was sent, its deadline is
+    over and the venue does not know it. LEVERAGE: the margin leverage it needs could not be set. UNSENDABLE: it cannot
+    be written in the venue's terms, or was refused for load too often.
+    """
 
     client_order_id: str
     account_id: str
     instrument_id: str
-    reason: str
+    reason: NotSentReason
+    claim_id: str = ""
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,6 +301,7 @@ class VenueFill(Event):
     """One execution as the venue reports it. ``fee`` positive = paid, in ``fee_currency``.
 
     ``arrival_price``: mid (on bars: the open) when the venue had the order; ``trigger_source`` of a stop that fired.
+    ``liquidation``: the venue closed the position by force, ``adl``: by auto-deleveraging; the order is its own.
     """
 
     client_order_id: str
@@ -303,6 +317,7 @@ class VenueFill(Event):
     arrival_price: Price | None
     trigger_source: TriggerPriceType | None
     liquidation: bool = False
+    adl: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -435,6 +435,28 @@ CREATE TABLE gaps (
 );
 CREATE INDEX gaps_event_id_idx ON gaps (event_id);
 CREATE INDEX gaps_instrument_id_ts_event_idx ON gaps (instrument_id, ts_event);
+CREATE TABLE gateway_claims (
+  event_type TEXT NOT NULL,
+  event_id TEXT NOT NULL,
+  correlation_id TEXT NOT NULL,
+  causation_id TEXT NOT NULL,
+  stage TEXT NOT NULL,
+  step BIGINT NOT NULL,
+  ordinal BIGINT NOT NULL,
+  seq BIGINT NOT NULL,
+  ts_event TIMESTAMP WITH TIME ZONE NOT NULL,
+  ts_ingest TIMESTAMP WITH TIME ZONE NOT NULL,
+  settings_digest TEXT NOT NULL,
+  log_partition INTEGER NOT NULL,
+  log_offset BIGINT NOT NULL,
+  account_id TEXT NOT NULL,
+  claim_id TEXT NOT NULL,
+  gateway TEXT NOT NULL,
+  code_version TEXT NOT NULL,
+  venue_account TEXT NOT NULL,
+  CONSTRAINT gateway_claims_pkey PRIMARY KEY (ts_event, log_partition, log_offset)
+);
+CREATE INDEX gateway_claims_event_id_idx ON gateway_claims (event_id);
 CREATE TABLE index_prices (
   event_type TEXT NOT NULL,
   event_id TEXT NOT NULL,
@@ -1184,10 +1206,12 @@ CREATE TABLE venue_reports (
   client_order_id TEXT NOT NULL,
   account_id TEXT NOT NULL,
   instrument_id TEXT NOT NULL,
+  claim_id TEXT,
+  deadline TIMESTAMP WITH TIME ZONE,
   reason TEXT,
+  detail TEXT,
   venue_order_id TEXT,
   code TEXT,
-  detail TEXT,
   operation TEXT,
   quantity NUMERIC(38, 12),
   trigger_price NUMERIC(38, 12),
@@ -1201,6 +1225,7 @@ CREATE TABLE venue_reports (
   arrival_price NUMERIC(38, 12),
   trigger_source TEXT,
   liquidation BOOLEAN,
+  adl BOOLEAN,
   CONSTRAINT venue_reports_pkey PRIMARY KEY (ts_event, log_partition, log_offset)
 );
 CREATE INDEX venue_reports_client_order_id_idx ON venue_reports (client_order_id);

@@ -14,6 +14,7 @@ from schemas.envelope import Event, Message
 from schemas.events.common import TradingState
 from schemas.events.control import SettingsChanged, TimerFired
 from schemas.events.data import QualityChanged
+from schemas.events.gateway import GatewayClaimed, SubmitInDoubt
 from schemas.events.intelligence import RegimeClassified
 from schemas.events.market import FeedStatus, IndexPrice, InstrumentDefined, MarkPrice, Trade, VenueBar
 from schemas.events.orders import (
@@ -27,6 +28,7 @@ from schemas.events.orders import (
     OrderPartiallyFilled,
     OrderRejected,
     OrderSubmitted,
+    OrderUnknown,
     SubmitAttempted,
     VenueAccepted,
     VenueAmended,
@@ -40,7 +42,14 @@ from schemas.values import Quantity
 from streams.core.execution import exits, fills, fold, watch
 from streams.core.execution.draft import STAGE_NAME, Draft
 from streams.core.execution.follow import better_stop, may_follow
-from streams.core.execution.orders import AT_VENUE, InvalidTransition, OrderRecord
+from streams.core.execution.orders import (
+    AT_VENUE,
+    NEVER_SENDABLE,
+    UNSETTLED,
+    InvalidTransition,
+    OrderRecord,
+    OrderState,
+)
 from streams.core.execution.settle import settle
 from streams.core.execution.state import ZERO, ExecutionState, TradeRecord
 from streams.core.stage import Stage
@@ -190,21 +199,35 @@ def _report(
 
 
 def _attempted(state: ExecutionState, message: Message, event: SubmitAttempted) -> Sequence[Event]:
+    if _known(state, event.client_order_id)[1].state is not OrderState.INTENDED:
+        return ()  # Sent again after a refusal for load, or the late word of a gateway that lost its claim.
     return _report(state, message, event, OrderSubmitted)
 
 
+def _in_doubt(state: ExecutionState, message: Message, event: SubmitInDoubt) -> Sequence[Event]:
+    if _known(state, event.client_order_id)[1].state is not OrderState.SUBMITTED:
+        return ()  # The venue's word overtook the doubt.
+    return _report(state, message, event, OrderUnknown, event.reason)
+
+
 def _accepted(state: ExecutionState, message: Message, event: VenueAccepted) -> Sequence[Event]:
+    if _known(state, event.client_order_id)[1].state is OrderState.ACCEPTED:
+        return ()  # The ack and the answer to a query say the same.
     return _report(state, message, event, OrderAccepted, event.venue_order_id)
 
 
 def _not_sent(state: ExecutionState, message: Message, event: NotSent) -> Sequence[Event]:
-    if event.reason == "EXPIRED":
+    if not fold.is_owners(state, event) or _known(state, event.client_order_id)[1].state not in UNSETTLED:
+        return ()
+    if event.reason not in NEVER_SENDABLE:
         return _report(state, message, event, OrderExpired, Quantity(ZERO))
     return _report(state, message, event, OrderRejected, event.reason)
 
 
 def _rejected(state: ExecutionState, message: Message, event: VenueRejected) -> Sequence[Event]:
     if event.operation is OrderOperation.SUBMIT:
+        if _known(state, event.client_order_id)[1].state is OrderState.REJECTED:
+            return ()  # The refusal and the answer to a query say the same.
         return _report(state, message, event, OrderRejected, event.code)
     trade, order = _known(state, event.client_order_id)
     if event.operation is OrderOperation.CANCEL or not order.live:
@@ -272,6 +295,7 @@ _DECIDE: dict[type[Event], Callable[[ExecutionState, Message, Any], Sequence[Eve
     IndexPrice: _clock,
     TimerFired: _clock,
     SubmitAttempted: _attempted,
+    SubmitInDoubt: _in_doubt,
     NotSent: _not_sent,
     VenueAccepted: _accepted,
     VenueRejected: _rejected,
@@ -282,7 +306,7 @@ _DECIDE: dict[type[Event], Callable[[ExecutionState, Message, Any], Sequence[Eve
 
 STAGE = Stage(
     name=STAGE_NAME,
-    takes=(*_DECIDE, SettingsChanged, LimitOverridden, InstrumentDefined, FeedStatus, VenueLiquidated),
+    takes=(*_DECIDE, SettingsChanged, LimitOverridden, InstrumentDefined, FeedStatus, VenueLiquidated, GatewayClaimed),
     state_type=ExecutionState,
     initial=ExecutionState,
     decide=decide,

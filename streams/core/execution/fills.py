@@ -28,7 +28,7 @@ def book(state: ExecutionState, trade: TradeRecord, order: OrderRecord | None, r
         client_order_id=report.client_order_id,
         venue_trade_id=report.venue_trade_id,
         purpose=OrderPurpose.EXIT if order is None else order.purpose,
-        exit_reason=ExitReason.LIQUIDATION if order is None else order.exit_reason,
+        exit_reason=_forced(report) if order is None else order.exit_reason,
         side=report.side,
         last_quantity=report.last_quantity,
         quantity_unit=trade.quantity_unit,
@@ -44,6 +44,10 @@ def book(state: ExecutionState, trade: TradeRecord, order: OrderRecord | None, r
         penalty=Money(state.penalties.get(report.venue_trade_id, ZERO)),
         trigger_source=report.trigger_source,
     )
+
+
+def _forced(report: VenueFill) -> ExitReason:
+    return ExitReason.ADL if report.adl else ExitReason.LIQUIDATION
 
 
 def slippage(report: VenueFill) -> Bps | None:

@@ -10,6 +10,7 @@ from schemas.envelope import Event
 from schemas.events.common import EntryEnd, ExitReason, OrderPurpose, OrderType, TradingState
 from schemas.events.control import SettingsChanged
 from schemas.events.data import QualityChanged
+from schemas.events.gateway import GatewayClaimed
 from schemas.events.intelligence import RegimeClassified
 from schemas.events.market import InstrumentDefined, InstrumentKind, Trade, VenueBar
 from schemas.events.orders import (
@@ -17,6 +18,7 @@ from schemas.events.orders import (
     CancelIntended,
     EntryEnded,
     FillBooked,
+    NotSent,
     OrderAccepted,
     OrderAmended,
     OrderCanceled,
@@ -37,7 +39,7 @@ from schemas.events.orders import (
 from schemas.events.risk import LimitOverridden, PlanApproved, ReductionApproved, TradingStateChanged
 from schemas.settings import TradingSettings, Venue
 from streams.core.execution import exits
-from streams.core.execution.orders import OrderRecord, next_state
+from streams.core.execution.orders import NEVER_SENDABLE, UNSETTLED, OrderRecord, next_state
 from streams.core.execution.state import (
     DONE_MAX,
     EXPIRY_GRACE_US,
@@ -255,6 +257,22 @@ def _refused(state: ExecutionState, event: VenueRejected, now: int) -> None:
     order.amend_refused = order.live
 
 
+def _claimed(state: ExecutionState, event: GatewayClaimed, now: int) -> None:
+    state.claim_id = event.claim_id
+
+
+def is_owners(state: ExecutionState, event: NotSent) -> bool:
+    """Whether the gateway that owns the reports says so: a former owner knows too little. Source: kernel, section 7."""
+    return event.claim_id == state.claim_id
+
+
+def _not_sent(state: ExecutionState, event: NotSent, now: int) -> None:
+    plan_id = state.plan_of.get(event.client_order_id)
+    if plan_id is not None and is_owners(state, event):
+        order = state.trades[plan_id].orders[event.client_order_id]
+        order.not_sent = order.state in UNSETTLED and event.reason not in NEVER_SENDABLE
+
+
 def _entry_ended(state: ExecutionState, event: EntryEnded, now: int) -> None:
     trade = state.trades[event.plan_id]
     trade.entry_ended = True
@@ -337,6 +355,8 @@ _RULES: dict[type[Event], Callable[[ExecutionState, Any, int], None]] = {
     QualityChanged: _quality,
     VenueFill: _seen,
     VenueLiquidated: _liquidated,
+    GatewayClaimed: _claimed,
+    NotSent: _not_sent,
     VenueRejected: _refused,
     OrderIntended: _intended,
     AmendIntended: _amend_intended,

@@ -7,7 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from schemas.envelope import Event
-from schemas.events.common import EntryEnd, ExitReason, OrderPurpose, OrderType, Side
+from schemas.events.common import EntryEnd, ExitReason, NotSentReason, OrderPurpose, OrderType, Side
 from schemas.events.orders import (
     OrderAccepted,
     OrderAmended,
@@ -80,6 +80,10 @@ TRANSITIONS: dict[tuple[OrderState, type[Event]], OrderState] = {
 
 LIVE = frozenset({_S.INTENDED, _S.SUBMITTED, _S.ACCEPTED, _S.PARTIALLY_FILLED, _S.UNKNOWN})
 """States in which an order may still trade."""
+UNSETTLED = frozenset({_S.INTENDED, _S.SUBMITTED, _S.UNKNOWN})
+"""States in which nobody knows of the venue having the order."""
+NEVER_SENDABLE = frozenset({NotSentReason.LEVERAGE, NotSentReason.UNSENDABLE})
+"""Reasons that end an order like a refusal. After any other its time was over, and it may yet turn up late."""
 AT_VENUE = frozenset({_S.ACCEPTED, _S.PARTIALLY_FILLED})
 """States in which the venue has the order and an amendment makes sense."""
 
@@ -97,7 +101,8 @@ class OrderRecord:
     """One order of a trade. ``quantity``: in total, the filled part included, in the instrument's unit.
 
     pending_*: asked of the venue and not yet confirmed. end: why an entry ended. amend_refused: the venue would not
-    change it, so it cannot be counted on to cover what is open.
+    change it, so it cannot be counted on to cover what is open. not_sent: it never reached the venue, which therefore
+    did not refuse it.
     """
 
     client_order_id: str
@@ -115,6 +120,7 @@ class OrderRecord:
     pending_reason: ExitReason | None = None
     cancel_requested: bool = False
     amend_refused: bool = False
+    not_sent: bool = False
     end: EntryEnd | None = None
 
     @property

@@ -19,6 +19,8 @@ from streams.core.execution.state import ZERO, TradeRecord
 
 REFUSED_EXITS_MAX = 3
 """Refused market exits of one trade after which the operator is needed; what protects it stays."""
+NOT_SENT_MAX = 3
+"""Orders of one trade that never reached the venue after which its stop is not tried again: it is closed."""
 _TARGET_REASONS = tuple(ExitReason(f"TARGET_{number}") for number in range(1, 6))
 
 
@@ -60,7 +62,7 @@ def _end_entry(draft: Draft, trade: TradeRecord) -> None:
 def _protect(draft: Draft, trade: TradeRecord, open_quantity: Decimal) -> None:
     """Keep one stop over exactly the open quantity; where it cannot be had, say so and close."""
     stop = trade.orders.get(trade.stop_id)
-    if stop is None or _is_spent(stop):
+    if stop is None or _is_spent(trade, stop):
         price = trade.stop.trigger_price if stop is None or stop.trigger_price is None else stop.trigger_price
         reason = ExitReason.STOP if stop is None or stop.exit_reason is None else stop.exit_reason
         draft.close(trade, OrderPurpose.STOP, open_quantity, reason, trigger_price=price)
@@ -70,8 +72,10 @@ def _protect(draft: Draft, trade: TradeRecord, open_quantity: Decimal) -> None:
         draft.amend(trade, stop, quantity=stop.filled + open_quantity)
 
 
-def _is_spent(stop: OrderRecord) -> bool:
-    """Whether the stop did its work, or was taken away by us: what is open now came later and needs its own."""
+def _is_spent(trade: TradeRecord, stop: OrderRecord) -> bool:
+    """Whether the stop did its work, was taken away by us, or never reached the venue: a new one is needed."""
+    if stop.not_sent and not stop.live:
+        return sum(order.not_sent for order in trade.orders.values()) < NOT_SENT_MAX
     return stop.state is OrderState.FILLED or (not stop.live and stop.cancel_requested)
 
 

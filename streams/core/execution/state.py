@@ -125,6 +125,7 @@ class ExecutionState:
     penalties: what a liquidation takes beside the fee of its fill, by venue trade id, until that fill arrives.
     bad_since: since when an instrument's data is BAD. quality_exit_s: how long a trade bears it; 0: for ever.
     prices: what a stop could watch, by instrument; moved by ``evolve`` alone, so it is not copied for a draft.
+    claim_id: of the gateway that owns the reports; empty on paper.
     halted: scopes that are HALTED: nothing is started there except protection and reductions.
     """
 
@@ -145,6 +146,7 @@ class ExecutionState:
     next_deadline: int = NEVER
     prices: PricesOf = field(default_factory=dict)
     halted: list[str] = field(default_factory=list)
+    claim_id: str = ""
 
     def copy(self, also: str = "") -> ExecutionState:
         """Return a copy to try events on: active trades, the one named ``also`` and the indexes are its own."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from schemas.envelope import Event, Message
-from schemas.events.common import OrderPurpose, OrderType, Side
+from schemas.events.common import NotSentReason, OrderPurpose, OrderType, Side
 from schemas.events.market import InstrumentState
 from schemas.events.orders import (
     AmendIntended,
@@ -31,7 +31,7 @@ def decide_order(state: VenueState, message: Message, event: OrderIntended) -> l
     """Return the venue's answer to an order: not sent, rejected, or accepted (and, in its entry's bar, filled)."""
     attempted = SubmitAttempted(event.client_order_id, event.account_id, event.instrument_id)
     if event.valid_until is not None and message.now >= event.valid_until:
-        return [NotSent(event.client_order_id, event.account_id, event.instrument_id, "EXPIRED")]
+        return [NotSent(event.client_order_id, event.account_id, event.instrument_id, NotSentReason.EXPIRED)]
     book = state.books.get(event.instrument_id)
     refusal = _refusal(book, event)
     if book is None or refusal is not None:

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from schemas.events.common import ExitReason, Liquidity, OrderPurpose, Side, TriggerPriceType
+from schemas.events.common import ExitReason, Liquidity, NotSentReason, OrderPurpose, Side, TriggerPriceType
 from schemas.events.orders import (
     AmendIntended,
     CancelIntended,
@@ -222,8 +222,8 @@ def test_an_amendment_confirmed_after_the_order_ended_is_no_news() -> None:
 
 def test_an_order_that_was_not_sent_for_another_reason_counts_as_rejected() -> None:
     venue = Venue()
-    venue.rig.feed(NotSent(venue.entry, "paper", BTC, "GATEWAY_CLOSED"))
-    assert [event.reason for event in venue.rig.of(OrderRejected)] == ["GATEWAY_CLOSED"]
+    venue.rig.feed(NotSent(venue.entry, "paper", BTC, NotSentReason.UNSENDABLE))
+    assert [event.reason for event in venue.rig.of(OrderRejected)] == ["UNSENDABLE"]
 
 
 def test_an_entry_the_venue_forgets_to_expire_is_canceled() -> None:

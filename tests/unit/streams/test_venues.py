@@ -28,7 +28,7 @@ from schemas.settings import SettingsError, TradingSettings, Venue
 from schemas.topics import INPUTS, JOURNAL, OUTPUTS, REPORTS, inputs_of, outputs_of
 from schemas.values import Money, Price, Quantity
 from services.bootstrap import prepare_log
-from services.lag import trader_progress
+from services.lag import TraderWatch
 from streams.batch import run_batch
 from streams.core.kernel import Kernel, KernelError
 from streams.journal import FailStop, Incurable, JournalState, read_journal
@@ -156,7 +156,7 @@ def test_the_journal_records_when_reports_were_taken_and_the_run_is_proven() -> 
     assert report.inputs[REPORTS] == 5
     assert REPORTS not in report.outputs
     assert REPORTS not in report.digests
-    progress = trader_progress(log, 0)
+    progress = TraderWatch(log, 0).progress()
     assert (progress.inputs, progress.lag) == (1 + 3 + 1 + 5, 0)
 
 
