@@ -189,6 +189,7 @@ class FeedStatus(Event):
     """A channel opened, was lost, resynced or ended; declares the cadence that staleness is relative to.
 
     ``cadence_us``: expected microseconds between messages; None where the channel only speaks when something happens.
+    ``lost_us``: on RESYNCED, how long the channel had been lost; None where it is not known.
     """
 
     instrument_id: str
@@ -198,6 +199,7 @@ class FeedStatus(Event):
     source: str
     cadence_us: int | None = None
     detail: str = ""
+    lost_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,15 @@
-"""Import raw lines of OKX's public WebSocket: trades, books, tickers, mark and index prices, funding, candles.
+"""What OKX's public WebSocket says, as ticks: trades, books, tickers, mark and index prices, funding, candles.
 
-A line is the message itself, ``<local time> <message>``, or cryptofeed's wrapper ``{"t": "recv", "ts": ..., "data":
-"<message>"}``. Sizes of contracts become base currency. A book is checked by its checksum where one is given and by its
-sequence numbers where they are; once it is wrong it is lost until the next snapshot.
+The one translation for recorded lines and for the live gateway. A recorded line is the message itself, ``<local time>
+<message>``, or cryptofeed's wrapper ``{"t": "recv", "ts": ..., "data": "<message>"}``. Sizes of contracts become base
+currency. A book is checked by its checksum where one is given and by its sequence numbers where they are; once it is
+wrong it is lost until the next snapshot.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -17,6 +18,7 @@ from schemas.envelope import Event
 from schemas.events.common import Side
 from schemas.events.market import (
     Channel,
+    FeedOrigin,
     FeedState,
     FundingRate,
     FundingSettled,
@@ -62,20 +64,35 @@ class OkxRecording(RawRecording):
 
 @dataclass(slots=True)
 class _OpenBook:
-    """A book and how far its sequence has come. ``synced``: no gap and no wrong checksum since the last snapshot."""
+    """A book and how far its sequence has come. ``synced``: no gap and no wrong checksum since the last snapshot.
+
+    ``lost_since``: venue time at which it was lost, until the next snapshot.
+    """
 
     book: Book
     seq_id: int | None = None
     synced: bool = False
-    lost: bool = False
+    lost_since: int | None = None
 
 
 class OkxParser:
-    """Turns OKX messages into ticks."""
+    """Turns OKX messages into ticks.
 
-    def __init__(self, run: Run, source: str) -> None:
+    ``indexed``: instruments by the index they rest on; an index nobody rests on is filed under its own name.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        source: str,
+        *,
+        origin: FeedOrigin = FeedOrigin.RECORDED,
+        indexed: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
         self._run = run
         self._source = source
+        self._origin = origin
+        self._indexed = indexed or {}
         self._books: dict[str, _OpenBook] = {}
         self._settled: dict[str, int] = {}
         self._handlers: dict[str, Callable[[dict[str, Any], str, int], list[Parsed]]] = {
@@ -92,6 +109,10 @@ class OkxParser:
     def parse(self, line: str, count: FileCount) -> Sequence[Parsed]:
         """Return the ticks of one line; a line without any is counted with its reason."""
         ts_ingest, message = self._unwrap(line)
+        return self.translate(message, ts_ingest, count)
+
+    def translate(self, message: dict[str, Any], ts_ingest: int, count: FileCount) -> Sequence[Parsed]:
+        """Return the ticks of one message, received at ``ts_ingest`` (0: not known)."""
         if "arg" not in message or "data" not in message:
             count.skip(f"message without data ({message.get('event') or message.get('t') or message.get('op') or '?'})")
             return ()
@@ -111,15 +132,35 @@ class OkxParser:
             count.skip(f"channel {channel}: nothing new")
         return found
 
+    def lose_books(self, instrument_ids: Iterable[str], ts: int) -> None:
+        """Forget these books: the connection is gone. Updates are ignored until the snapshot, which says RESYNCED."""
+        for instrument_id in instrument_ids:
+            held = self._books.get(instrument_id)
+            since = held.lost_since if held is not None and held.lost_since is not None else ts
+            self._books[instrument_id] = self._open_book(instrument_id, since)
+
+    def note_settled(self, instrument_id: str, ts_funding: int) -> None:
+        """Take it that this settlement is known: it is not told again."""
+        self._settled[instrument_id] = ts_funding
+
+    def closed_bar(self, row: Sequence[str], instrument_id: str, timeframe: str, ts_ingest: int) -> Parsed | None:
+        """Return the bar of a candle row, pushed or asked for; None while it is not closed. Raises BadLine."""
+        found = self._candle(row, instrument_id, ts_ingest, timeframe)
+        return found[0] if found else None
+
+    def _open_book(self, instrument_id: str, lost_since: int | None = None) -> _OpenBook:
+        book = Book(instrument_id, contracts_to_base(self._known(instrument_id)))
+        return _OpenBook(book, lost_since=lost_since)
+
     def _unwrap(self, line: str) -> tuple[int, dict[str, Any]]:
         """Return the local receive time in microseconds (0 where none is recorded) and the venue's message."""
         prefixed = PREFIXED.fullmatch(line)
         if prefixed is not None:
-            return microseconds(prefixed[1], "local time"), _object(prefixed[2])
-        entry = _object(line)
+            return microseconds(prefixed[1], "local time"), read_message(prefixed[2])
+        entry = read_message(line)
         if entry.get("t") != "recv":
             return 0, entry
-        return int(Decimal(str(entry["ts"])) * 1_000_000), _object(entry["data"])
+        return int(Decimal(str(entry["ts"])) * 1_000_000), read_message(entry["data"])
 
     def _known(self, instrument_id: str) -> InstrumentDefined:
         return self._run.instrument(instrument_id, self._source)
@@ -167,9 +208,11 @@ class OkxParser:
         return [_tick(row, ts_ingest, RANK_MARK, instrument_id, row["ts"], mark)]
 
     def _index(self, row: dict[str, Any], instrument_id: str, ts_ingest: int) -> list[Parsed]:
-        self._known(instrument_id)
-        index = IndexPrice(instrument_id, Price(positive(row["idxPx"], "idxPx", "Price")))
-        return [_tick(row, ts_ingest, RANK_INDEX, instrument_id, row["ts"], index)]
+        price = Price(positive(row["idxPx"], "idxPx", "Price"))
+        names = self._indexed.get(instrument_id, (instrument_id,))
+        for name in names:
+            self._known(name)
+        return [_tick(row, ts_ingest, RANK_INDEX, name, row["ts"], IndexPrice(name, price)) for name in names]
 
     def _funding(self, row: dict[str, Any], instrument_id: str, ts_ingest: int) -> list[Parsed]:
         """Return the forecast and, once per settlement, the settled rate. Source: OKX v5, funding rate channel."""
@@ -206,9 +249,7 @@ class OkxParser:
     def _levels(self, row: dict[str, Any], instrument_id: str, ts_ingest: int, snapshot: bool) -> list[Parsed]:
         held = self._books.get(instrument_id)
         if held is None:
-            held = self._books[instrument_id] = _OpenBook(
-                Book(instrument_id, contracts_to_base(self._known(instrument_id)))
-            )
+            held = self._books[instrument_id] = self._open_book(instrument_id)
         found: list[Parsed] = []
         ts, problem = milliseconds(row["ts"], "ts"), None
         if snapshot:
@@ -223,20 +264,28 @@ class OkxParser:
         problem = problem or _wrong_checksum(held.book, row.get("checksum", 0))
         held.synced = problem is None
         if problem is not None:
-            held.lost = True
-            return [feed_status(instrument_id, Channel.BOOK, FeedState.LOST, self._source, ts, problem)]
-        if held.lost:
-            held.lost = False
+            held.lost_since = ts
+            return [self._book_status(instrument_id, FeedState.LOST, ts, ts_ingest, problem)]
+        if held.lost_since is not None:
+            lost_us, held.lost_since = max(0, ts - held.lost_since), None
             detail = f"snapshot at {row['ts']}"
-            found.append(feed_status(instrument_id, Channel.BOOK, FeedState.RESYNCED, self._source, ts, detail))
+            found.append(self._book_status(instrument_id, FeedState.RESYNCED, ts, ts_ingest, detail, lost_us))
         top = held.book.changed_top(row.get("seqId"))
         if top is not None:
             identity = f"{row['ts']}|{row.get('seqId', '')}|{row.get('checksum', '')}"
             found.append(_tick(row, ts_ingest, RANK_TICK, instrument_id, identity, top))
         return found
 
+    def _book_status(
+        self, instrument_id: str, state: FeedState, ts: int, ts_ingest: int, detail: str, lost_us: int | None = None
+    ) -> Parsed:
+        return feed_status(
+            instrument_id, Channel.BOOK, state, self._source, ts, detail,
+            origin=self._origin, ts_ingest=ts_ingest, lost_us=lost_us,
+        )  # fmt: skip
 
-def _object(text: Any) -> dict[str, Any]:
+
+def read_message(text: Any) -> dict[str, Any]:
     """Return the JSON object a text holds; OKX's heartbeat ``pong`` counts as an empty one. Raises ValueError."""
     if text == "pong":
         return {"event": "pong"}

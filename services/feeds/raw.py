@@ -103,7 +103,10 @@ def in_feed_order(items: Iterable[Item]) -> Iterator[Item]:
     yield from run
 
 
-def feed_status(instrument_id: str, channel: Channel, state: FeedState, source: str, ts: int, detail: str) -> Parsed:
-    """Return the tick that says a channel was lost or is back."""
-    event = FeedStatus(instrument_id, channel, state, FeedOrigin.RECORDED, source, None, detail)
-    return Parsed(ts, ts, RANK_TICK, instrument_id, f"{channel}|{state}|{ts}|{detail}", event)
+def feed_status(
+    instrument_id: str, channel: Channel, state: FeedState, source: str, ts: int, detail: str,
+    *, origin: FeedOrigin = FeedOrigin.RECORDED, ts_ingest: int = 0, lost_us: int | None = None,
+) -> Parsed:  # fmt: skip
+    """Return the tick that says a channel was lost or is back, and then for how long it had been lost."""
+    event = FeedStatus(instrument_id, channel, state, origin, source, None, detail, lost_us)
+    return Parsed(ts, ts_ingest or ts, RANK_TICK, instrument_id, f"{channel}|{state}|{ts}|{detail}", event)

@@ -320,6 +320,7 @@ CREATE TABLE feed_status (
   source TEXT NOT NULL,
   cadence_us BIGINT,
   detail TEXT NOT NULL,
+  lost_us BIGINT,
   CONSTRAINT feed_status_pkey PRIMARY KEY (ts_event, log_partition, log_offset)
 );
 CREATE INDEX feed_status_event_id_idx ON feed_status (event_id);

@@ -103,7 +103,7 @@ def test_a_log_written_with_an_older_schema_still_decodes(tmp_path: Path, monkey
         (tmp_path / name).mkdir()
         (tmp_path / name / "v1.avsc").write_text((codec.AVRO_DIR / name / "v1.avsc").read_text())
     newer = json.loads((tmp_path / "FeedStatus" / "v1.avsc").read_text())
-    older = {**newer, "fields": [field for field in newer["fields"] if field["name"] != "detail"]}
+    older = {**newer, "fields": [field for field in newer["fields"] if field["name"] != "lost_us"]}
     (tmp_path / "FeedStatus" / "v1.avsc").write_text(json.dumps(older))
     (tmp_path / "FeedStatus" / "v2.avsc").write_text(json.dumps(newer))
     ids = {name: dict(versions) for name, versions in schema_ids().items()}
@@ -111,9 +111,9 @@ def test_a_log_written_with_an_older_schema_still_decodes(tmp_path: Path, monkey
     (tmp_path / "ids.json").write_text(json.dumps(ids))
     from schemas.events.market import Channel, FeedOrigin, FeedState, FeedStatus
 
-    event = FeedStatus("T", Channel.BARS, FeedState.OPEN, FeedOrigin.RECORDED, "x", 60, "news")
+    event = FeedStatus("T", Channel.BARS, FeedState.OPEN, FeedOrigin.RECORDED, "x", 60, "news", 3)
     new_bytes = encode(message(event).envelope, event)
-    old_bytes = new_bytes[: -len(b"\x08news")]
+    old_bytes = new_bytes[: -len(b"\x02\x06")]
     monkeypatch.setattr(codec, "AVRO_DIR", tmp_path)
     monkeypatch.setattr(codec, "IDS_FILE", tmp_path / "ids.json")
     for cached in (codec.schema_ids, codec.schema_text, codec._locate, codec._reader):
@@ -121,7 +121,7 @@ def test_a_log_written_with_an_older_schema_still_decodes(tmp_path: Path, monkey
     monkeypatch.setattr(codec, "_CODECS", {})
     try:
         decoded = decode(old_bytes)[1]
-        assert decoded == replace(event, detail="")
+        assert decoded == replace(event, lost_us=None)
     finally:
         monkeypatch.undo()
         for cached in (codec.schema_ids, codec.schema_text, codec._locate, codec._reader):

@@ -190,6 +190,7 @@ def test_an_okx_checksum_is_checked_and_a_wrong_one_loses_the_book_until_the_nex
     assert sum(isinstance(event, BookTop) for event in found) == 3
     lost = next(event for event in found if isinstance(event, FeedStatus) and event.state is FeedState.LOST)
     assert lost.detail == f"checksum 1, the book has {crc('10', '1', '11', '3', '9', '7')}"
+    assert found[-2].lost_us == 2_000  # lost at T + 2 ms, back at T + 4 ms
 
 
 def test_an_okx_sequence_gap_loses_the_book(tmp_path: Path) -> None:
