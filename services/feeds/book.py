@@ -84,6 +84,10 @@ class Book:
         self._last_top = top
         return book_top(self.instrument_id, self.to_base, *top, seq_id=seq_id)
 
+    def forget_top(self) -> None:
+        """Let ``changed_top`` speak next time in any case: the levels are news again after a loss."""
+        self._last_top = None
+
     def checksum(self) -> int:
         """Return the signed CRC32 of the best 25 levels. Source: OKX v5 docs before 2026-06-23, order book checksum."""
         bids, asks = self.bids.best(_CHECKSUM_DEPTH), self.asks.best(_CHECKSUM_DEPTH)

@@ -42,7 +42,7 @@ def load_instruments(path: Path) -> dict[str, InstrumentDefined]:
         name = str(row.get("instId") or row.get("instFamily") or row.get("uly") or "?")
         try:
             if "mmr" in row:
-                tiers.setdefault(name, []).extend(_tier(row))
+                tiers.setdefault(name, []).extend(parse_tiers(row))
             elif row.get("instType") in ("SPOT", "SWAP"):
                 found[name] = parse_instrument(row, f"OKX reply in {path.name}")
         except (BadLine, KeyError) as error:
@@ -119,7 +119,8 @@ def already_base(size: Decimal, price: Decimal) -> Quantity:
     return Quantity(size)
 
 
-def _tier(row: dict[str, Any]) -> list[MarginTier]:
+def parse_tiers(row: dict[str, Any]) -> list[MarginTier]:
+    """Return a row of ``/api/v5/public/position-tiers``: for its ``tdMode``, or for both. Raises BadLine, KeyError."""
     modes = [_MODES[row["tdMode"]]] if row.get("tdMode") in _MODES else list(_MODES.values())
     return [
         MarginTier(

@@ -27,6 +27,7 @@ from schemas.events.market import (
     VenueBar,
 )
 from services.feeds import Feed, FeedError, open_feed
+from services.feeds.okx_raw import CHECKSUM_UNTIL
 
 T = 1_742_400_000_000
 BTC = "BTC-USDT-SWAP"
@@ -191,6 +192,18 @@ def test_an_okx_checksum_is_checked_and_a_wrong_one_loses_the_book_until_the_nex
     lost = next(event for event in found if isinstance(event, FeedStatus) and event.state is FeedState.LOST)
     assert lost.detail == f"checksum 1, the book has {crc('10', '1', '11', '3', '9', '7')}"
     assert found[-2].lost_us == 2_000  # lost at T + 2 ms, back at T + 4 ms
+
+
+def test_a_checksum_after_its_end_of_life_means_nothing(tmp_path: Path) -> None:
+    later = CHECKSUM_UNTIL // 1000
+    lines = [
+        okx("books", book_row(BIDS, ASKS, later - 1, checksum=1), action="snapshot"),
+        okx("books", book_row(BIDS, ASKS, later, checksum=1), action="snapshot"),
+    ]
+    found = of(recorded(tmp_path, *lines), BookTop, FeedStatus)
+    states = [event.state for event in found if isinstance(event, FeedStatus)]
+    assert states == [FeedState.LOST, FeedState.RESYNCED, FeedState.OPEN]  # the importer announces its first BookTop
+    assert sum(isinstance(event, BookTop) for event in found) == 1
 
 
 def test_an_okx_sequence_gap_loses_the_book(tmp_path: Path) -> None:
