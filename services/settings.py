@@ -22,6 +22,7 @@ from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfig
 from pydantic_settings.sources import PydanticBaseSettingsSource
 
 from schemas.settings import SettingsError, TradingSettings
+from services.gateways.okx.market.subscriptions import parse_channels
 from services.secret_files import file_variable, with_secret_files
 
 PREFIX = "TAPELINE_"
@@ -122,6 +123,11 @@ class ServiceSettings(BaseSettings):
         validation_alias="OKX_WS_URL",
         description="Another host speaking OKX's WebSocket API, up to /ws/v5; empty: by region and mode.",
     )
+    okx_channels: str = Field(
+        "trades,quotes,mark,index,funding,bars",
+        validation_alias="OKX_CHANNELS",
+        description="What the market gateway subscribes, comma-separated; bars is a must.",
+    )
     okx_position_mode: Literal["net", "long_short"] = Field(
         "net", validation_alias="OKX_POSITION_MODE", description="The account's position mode; another one is refused."
     )
@@ -163,6 +169,11 @@ class ServiceSettings(BaseSettings):
         if value.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
             raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
         return value.upper()
+
+    @field_validator("okx_channels")
+    @classmethod
+    def _channels_are_known(cls, value: str) -> str:
+        return ",".join(parse_channels(value))
 
     @field_validator("okx_rest_url", "okx_ws_url")
     @classmethod

@@ -1,0 +1,52 @@
+"""``tapeline gateway``: the programs that talk to a venue."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from services.commands.common import CliError, JsonOption, LogOption, emit, load, open_log
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group."""
+    group = typer.Typer(help="The programs that talk to a venue.", no_args_is_help=True, rich_markup_mode=None)
+    group.command("okx-market")(okx_market)
+    group.callback()(_group)
+    app.add_typer(group, name="gateway")
+
+
+def _group() -> None:
+    """The programs that talk to a venue."""
+
+
+def okx_market(
+    context: typer.Context,
+    log: LogOption = None,
+    shards: Annotated[int, typer.Option("--shards", min=1, help="Partitions of a new log, fixed for ever.")] = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Put OKX's live market data on the log until stopped: history, then what OKX_CHANNELS names. Needs no key."""
+    settings = load(context, log=log, service=True)
+    service = settings.service
+    if service.shard >= shards:
+        raise CliError(f"TAPELINE_SHARD={service.shard}: shards count from 0 and --shards is {shards}")
+    from services.gateways.okx.market.start import market_options, run_blocking
+    from services.signals import stop_alarm
+
+    stopped = stop_alarm()
+    with open_log(service.log, read_only=False) as opened:
+        counts = run_blocking(opened, settings.trading, market_options(service, shards), stopped=stopped.is_set)
+    content = asdict(counts)
+    ticks = sum(counts.ticks.values())
+    emit(
+        content,
+        as_json=as_json,
+        human=lambda: (
+            f"{ticks} ticks from {counts.frames} frames and {counts.backfilled_bars} bars of history; "
+            f"{counts.disconnects} disconnects, {counts.gaps} book gaps, {counts.repeats} repeats dropped, "
+            f"{counts.quarantined} frames quarantined"
+        ),
+    )

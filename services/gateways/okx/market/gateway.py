@@ -1,0 +1,349 @@
+"""The market gateway: history first, then the live channels, everything in order onto ``ticks``.
+
+One task a connection reads frames into a bounded inbox; one consumer translates them in the order they came, does what
+they ask for (fill a hole in the bars, subscribe a broken book again) and appends to the log before it takes more. So
+what is on the log is in order, and a slow log slows the reading instead of losing data.
+
+Decides nothing about data quality; the trader's quality stage does. Trades that repeat by id and bars that are written
+already are dropped here; whatever else repeats after a reconnect is left to that stage.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import structlog
+
+from schemas.events.market import Channel, FeedState, InstrumentDefined
+from schemas.values import SECOND
+from services.feeds.model import RANK_DEFINED, Parsed, Run
+from services.gateways.okx.market.board import ChannelBoard, Lane
+from services.gateways.okx.market.counters import MarketCounters
+from services.gateways.okx.market.errors import VenueRefused, VenueUnreachable
+from services.gateways.okx.market.history import missing_bars, missing_settlements
+from services.gateways.okx.market.ledger import BarLedger, Hole, TradeLedger
+from services.gateways.okx.market.link import Down, Frame, Inbox, Link
+from services.gateways.okx.market.rest import PublicApi, defined
+from services.gateways.okx.market.subscriptions import LinkName, Subscription, index_of
+from services.gateways.okx.market.tail import Tail
+from services.gateways.okx.market.translate import (
+    Acknowledged,
+    Action,
+    BarWaits,
+    BookBroken,
+    ConnectionEnding,
+    InstrumentsTold,
+    SubscriptionRefused,
+    Translator,
+)
+from services.gateways.okx.market.writer import TickWriter
+
+BATCH = 500
+"""Frames translated between two appends."""
+POLL_S = 0.2
+"""How often the consumer looks up when nothing comes."""
+SETTLED_MARGIN_US = 600 * SECOND
+"""How long after its moment a settlement may be told: looked for that far before a loss."""
+RETRY_REFRESH_S = 300.0
+_log = structlog.get_logger("tapeline.gateway.okx.market")
+
+
+@dataclass(frozen=True, slots=True)
+class VenueClock:
+    """The venue's time from ours; both in microseconds."""
+
+    offset_us: int
+
+    def at(self, ts: int) -> int:
+        """Return the venue's time at a moment of our clock."""
+        return ts + self.offset_us
+
+    def now(self) -> int:
+        """Return the venue's time."""
+        return self.at(local_now())
+
+
+def local_now() -> int:
+    """Return our clock in microseconds."""
+    return time.time_ns() // 1000
+
+
+async def measured_clock(api: PublicApi) -> VenueClock:
+    """Ask the venue for the time; the answer is taken as of the middle of the round trip."""
+    before = local_now()
+    theirs = await api.time()
+    return VenueClock(theirs - (before + local_now()) // 2)
+
+
+class MarketGateway:
+    """One process's market data: ``begin`` once, then ``run`` until stopped."""
+
+    def __init__(
+        self,
+        run: Run,
+        subscriptions: tuple[Subscription, ...],
+        *,
+        api: PublicApi,
+        writer: TickWriter,
+        clock: VenueClock,
+        inbox: Inbox,
+        counters: MarketCounters,
+        warmup_us: int,
+        snapshot_s: float,
+        refresh_s: float,
+    ) -> None:
+        self.counters = counters
+        self._run = run
+        self._subscriptions = subscriptions
+        self._api = api
+        self._writer = writer
+        self._clock = clock
+        self._inbox = inbox
+        self._snapshot_s = snapshot_s
+        self._refresh_s = refresh_s
+        self._refresh_due = time.monotonic() + refresh_s
+        self._board = ChannelBoard()
+        self._bars = BarLedger(warmup_us)
+        self._trades = TradeLedger()
+        self._translator = Translator(
+            run, subscriptions, indexed=_indexed(run.instruments.values()), board=self._board, bars=self._bars,
+            trades=self._trades, counters=counters,
+        )  # fmt: skip
+        self._books = {each.key[1]: each for each in subscriptions if each.needs_snapshot}
+        self._links: dict[LinkName, Link] = {}
+        self._awaited: dict[str, float] = {}
+        self._returning: set[LinkName] = set()
+        self._out: list[Parsed] = []
+
+    # -- the beginning --------------------------------------------------------------------------------------------
+
+    async def begin(self, tail: Tail) -> None:
+        """Write the instruments, the losses since the log ended and the missing bars. Raises as REST does."""
+        for name, ids in tail.trade_ids.items():
+            for trade_id in reversed(ids):
+                self._trades.take(name, trade_id)
+        for name, ts_open in tail.bars.items():
+            self._bars.take(name, ts_open)
+        self._translator.settled.update(tail.settled)
+        now = self._clock.now()
+        holes = [hole for name in self._run.instruments if (hole := self._bars.hole(name, now)) is not None]
+        ts = min((hole.first for hole in holes), default=now) if tail.empty else now
+        for instrument in self._run.instruments.values():
+            self._define(instrument, ts)
+        self._resume(tail, now)
+        await self._fill(holes)
+        await self._flush()
+
+    def _resume(self, tail: Tail, now: int) -> None:
+        """Say of every channel the log shows that it was lost since its last message, or is not asked for any more."""
+        wanted = {lane for each in self._subscriptions for lane in _lanes(each)}
+        for lane, ts_last in sorted(tail.last.items()):
+            self._board.remember(lane, tail.states.get(lane, FeedState.OPEN), ts_last)
+            if lane not in wanted:
+                self._out += self._board.ended([lane], now, local_now(), "no longer subscribed")
+                continue
+            self._out += self._board.lost([lane], now, local_now(), "the gateway was away")
+            if self._board.state(lane) is FeedState.LOST:
+                self._board.remember(lane, FeedState.LOST, ts_last)
+                if lane[1] is Channel.BOOK and lane[0] in self._books:
+                    self._translator.parser.lose_books([lane[0]], ts_last)
+
+    # -- the life -------------------------------------------------------------------------------------------------
+
+    async def run(self, links: Iterable[Link], stopped: Callable[[], bool]) -> None:
+        """Take frames until stopped; then say that every channel is lost. Raises what must end the process."""
+        self._links = {link.name: link for link in links}
+        tasks = [asyncio.ensure_future(link.run()) for link in self._links.values()]
+        try:
+            while not stopped():
+                for task in tasks:
+                    if task.done():
+                        task.result()
+                for item in await self._inbox.take(BATCH, POLL_S):
+                    await self._handle(item)
+                await self._flush()
+                await self._look_after()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        await self._end()
+
+    async def _end(self) -> None:
+        now = local_now()
+        self._out += self._board.lost(self._board.open_lanes(), self._clock.at(now), now, "the gateway was stopped")
+        await self._flush()
+
+    async def _handle(self, item: Frame | Down) -> None:
+        if isinstance(item, Down):
+            self._down(item)
+            return
+        ticks, actions = self._translator.read(item.text, item.ts_ingest, self._clock.at(item.ts_ingest))
+        self._out += ticks
+        for action in actions:
+            await self._act(action, self._links[item.link])
+
+    def _down(self, item: Down) -> None:
+        ts = self._clock.at(item.ts)
+        self._returning.add(item.link)
+        mine = [each for each in self._subscriptions if each.link is item.link]
+        lanes = [lane for each in mine for lane in _lanes(each)]
+        self._out += self._board.lost(lanes, ts, item.ts, f"{item.link.value} connection: {item.reason}")
+        books = [name for name, each in self._books.items() if each.link is item.link]
+        self._translator.parser.lose_books(books, ts)
+        for name in books:
+            self._awaited.pop(name, None)
+
+    async def _act(self, action: Action, link: Link) -> None:
+        try:
+            match action:
+                case Acknowledged():
+                    await self._acknowledged(action.subscription, link)
+                case SubscriptionRefused():
+                    self._refused(action, link)
+                case ConnectionEnding():
+                    link.fail(f"the venue ends the connection: {action.reason}")
+                case BookBroken():
+                    await self._subscribe_again(action.instrument_id, link)
+                case BarWaits():
+                    await self._let_in(action.bar)
+                case InstrumentsTold():
+                    for row in action.rows:
+                        await self._told(row)
+        except (VenueUnreachable, VenueRefused) as error:
+            link.fail(str(error))  # the next connection begins with what this one could not fetch
+
+    async def _acknowledged(self, subscription: Subscription, link: Link) -> None:
+        link.acknowledged(subscription)
+        if link.name in self._returning:
+            self._clock = await measured_clock(self._api)  # clocks drift apart; an outage is a good moment to ask again
+            self._returning.discard(link.name)
+        now = self._clock.now()
+        if subscription.channel is Channel.BARS:
+            holes = (self._bars.hole(name, now) for name in subscription.instruments)
+            await self._fill([hole for hole in holes if hole is not None])
+        elif subscription.channel is Channel.FUNDING:
+            for name in subscription.instruments:
+                await self._settle(name)
+        self._out += self._board.opened(subscription, now, local_now())
+
+    def _refused(self, refused: SubscriptionRefused, link: Link) -> None:
+        if refused.subscription is None:
+            link.fail(f"the venue refuses: {refused.reason}")
+            return
+        _log.warning("subscription refused", key=refused.subscription.key, reason=refused.reason)
+        link.acknowledged(refused.subscription)
+        now = local_now()
+        self._out += self._board.ended(_lanes(refused.subscription), self._clock.at(now), now, refused.reason)
+
+    async def _subscribe_again(self, instrument_id: str, link: Link) -> None:
+        self._awaited[instrument_id] = time.monotonic() + self._snapshot_s
+        await link.resubscribe(self._books[instrument_id])
+
+    async def _look_after(self) -> None:
+        """Give up connections whose book does not come back, and look at the instruments now and then."""
+        now = time.monotonic()
+        for name, due in list(self._awaited.items()):
+            if self._board.state((name, Channel.BOOK)) is not FeedState.LOST:
+                del self._awaited[name]
+            elif now >= due:
+                del self._awaited[name]
+                self._links[self._books[name].link].fail(f"no snapshot of {name} in {self._snapshot_s:.0f} s")
+        if now >= self._refresh_due:
+            await self._refresh()
+
+    # -- bars, funding, instruments -------------------------------------------------------------------------------
+
+    async def _fill(self, holes: list[Hole]) -> None:
+        """Fetch missing bars and put them out in feed order."""
+        bars: list[Parsed] = []
+        for hole in holes:
+            bars += await missing_bars(self._api, self._translator.parser, hole, local_now())
+        bars.sort(key=lambda bar: (bar.ts_event, bar.rank, bar.instrument_id))
+        for bar in bars:
+            if self._bars.take(bar.instrument_id, bar.event.ts_open):  # type: ignore[attr-defined]
+                self._out.append(bar)
+                self.counters.backfilled_bars += 1
+
+    async def _let_in(self, bar: Parsed) -> None:
+        """Fill the hole in front of a live bar, then put the bar out."""
+        ts_open: int = bar.event.ts_open  # type: ignore[attr-defined]
+        hole = self._bars.hole(bar.instrument_id, ts_open)
+        if hole is not None:
+            await self._fill([hole])
+        if self._bars.take(bar.instrument_id, ts_open):
+            self._out.append(bar)
+
+    async def _settle(self, instrument_id: str) -> None:
+        """Fetch the settlements of the time the channel was lost; nothing where it is new."""
+        since = self._board.lost_since((instrument_id, Channel.FUNDING))
+        if since is None:
+            return
+        since = max(since - SETTLED_MARGIN_US, self._translator.settled.get(instrument_id, 0))
+        for parsed in await missing_settlements(self._api, instrument_id, since, local_now()):
+            if self._translator.take_settlement(instrument_id, parsed.ts_event):
+                self._out.append(parsed)
+
+    async def _told(self, row: dict[str, Any]) -> None:
+        """Take in the venue's word on an instrument; write it if anything but its tiers has changed."""
+        fresh = defined(row)
+        known = self._run.instruments[fresh.instrument_id]
+        if replace(fresh, tiers=known.tiers, source=known.source) != known:
+            self._change(await self._api.with_tiers(fresh), known)
+
+    async def _refresh(self) -> None:
+        """Ask for instruments and tiers again; tiers change without a message."""
+        self._refresh_due = time.monotonic() + self._refresh_s
+        try:
+            for known in list(self._run.instruments.values()):
+                fresh = await self._api.instrument(known.instrument_id)
+                if replace(fresh, source=known.source) != known:
+                    self._change(fresh, known)
+        except (VenueUnreachable, VenueRefused) as error:
+            self._refresh_due = time.monotonic() + RETRY_REFRESH_S
+            _log.warning("instruments not refreshed", reason=str(error))
+        await self._flush()
+
+    def _change(self, fresh: InstrumentDefined, known: InstrumentDefined) -> None:
+        self._run.instruments[fresh.instrument_id] = fresh
+        now = self._clock.now()
+        self._define(fresh, now)
+        book = self._books.get(fresh.instrument_id)
+        if book is not None and _base_per_contract(fresh) != _base_per_contract(known):
+            self._links[book.link].fail(f"{fresh.instrument_id} has a new contract value: books begin anew")
+
+    def _define(self, instrument: InstrumentDefined, ts: int) -> None:
+        identity = f"{instrument.source}|{ts}"
+        self._out.append(Parsed(ts, local_now(), RANK_DEFINED, instrument.instrument_id, identity, instrument))
+
+    # -- writing --------------------------------------------------------------------------------------------------
+
+    async def _flush(self) -> None:
+        """Append what was collected, in a thread: the connections go on reading meanwhile."""
+        if not self._out:
+            return
+        ticks, self._out = self._out, []
+        await asyncio.to_thread(self._writer.write, ticks)
+        for parsed in ticks:
+            self.counters.count_tick(type(parsed.event).__name__)
+        self.counters.lag_us = local_now() - ticks[-1].ts_ingest
+
+
+def _lanes(subscription: Subscription) -> list[Lane]:
+    return [] if subscription.channel is None else [(name, subscription.channel) for name in subscription.instruments]
+
+
+def _indexed(instruments: Iterable[InstrumentDefined]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for each in instruments:
+        if each.instrument_id.endswith("-SWAP"):
+            found[index_of(each)] = (*found.get(index_of(each), ()), each.instrument_id)
+    return found
+
+
+def _base_per_contract(instrument: InstrumentDefined) -> object:
+    return instrument.contract_value * instrument.contract_multiplier

@@ -1,0 +1,144 @@
+"""Start the market gateway from settings: exchange, clock, instruments, log; the only place that builds its parts."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import structlog
+
+from schemas.settings import TradingSettings
+from services.bootstrap import prepare_log
+from services.feeds.feed import PRODUCER, WARMUP
+from services.feeds.model import Run
+from services.gateways.okx.market.counters import MarketCounters
+from services.gateways.okx.market.gateway import MarketGateway, local_now, measured_clock
+from services.gateways.okx.market.ledger import BAR_US
+from services.gateways.okx.market.link import Inbox, Link, Patience
+from services.gateways.okx.market.rest import PublicApi
+from services.gateways.okx.market.subscriptions import LinkName, parse_channels, plan_subscriptions
+from services.gateways.okx.market.tail import read_tail
+from services.gateways.okx.market.wire import KEEP_ALIVE_MS, CcxtDialer, public_exchange
+from services.gateways.okx.market.writer import TickWriter
+from services.settings import ServiceSettings
+from streams.log import create_log
+from streams.log.base import EventLog
+
+INBOX = 10_000
+"""Frames held at most: five seconds at 2,000 a second."""
+REST_URLS = {"global": "https://www.okx.com", "eea": "https://eea.okx.com", "us": "https://us.okx.com"}
+WS_URLS = {
+    "global": "wss://ws.okx.com:8443/ws/v5",
+    "eea": "wss://wseea.okx.com:8443/ws/v5",
+    "us": "wss://wsus.okx.com:8443/ws/v5",
+}
+DEMO_WS_URLS = {
+    "global": "wss://wspap.okx.com:8443/ws/v5",
+    "eea": "wss://wseeapap.okx.com:8443/ws/v5",
+    "us": "wss://wsuspap.okx.com:8443/ws/v5",
+}
+"""Hosts by region. Source: OKX v5, overview: production and demo trading services."""
+_log = structlog.get_logger("tapeline.gateway.okx.market")
+
+
+@dataclass(frozen=True, slots=True)
+class MarketOptions:
+    """What the market gateway needs besides the trading settings. ``warmup_us``: history before the first live bar.
+
+    ``simulated``: OKX's demo trading, whose prices are its own.
+    """
+
+    rest_url: str
+    ws_url: str
+    channels: tuple[str, ...]
+    shard: int = 0
+    shards: int = 1
+    warmup_us: int = WARMUP // timedelta(microseconds=1)
+    refresh_s: float = 3_600.0
+    inbox: int = INBOX
+    simulated: bool = False
+    keep_alive_ms: int = KEEP_ALIVE_MS
+    patience: Patience = field(default_factory=Patience)
+
+
+def market_options(service: ServiceSettings, shards: int) -> MarketOptions:
+    """Return the options that follow from the service settings; demo trading has market data of its own."""
+    streams = DEMO_WS_URLS if service.mode == "demo" else WS_URLS
+    return MarketOptions(
+        rest_url=service.okx_rest_url or REST_URLS[service.okx_region],
+        ws_url=service.okx_ws_url or streams[service.okx_region],
+        channels=parse_channels(service.okx_channels),
+        shard=service.shard,
+        shards=shards,
+        simulated=service.mode == "demo",
+    )
+
+
+async def run_market_gateway(
+    log: EventLog,
+    settings: TradingSettings,
+    options: MarketOptions,
+    *,
+    stopped: Callable[[], bool],
+    counters: MarketCounters | None = None,
+    instruments: Collection[str] | None = None,
+) -> MarketCounters:
+    """Put OKX's market data of these instruments (default: those allowed) on the log until stopped; return the counts.
+
+    Raises MarketGatewayError, SettingsError, LogError: what must end the process.
+    """
+    counts = counters or MarketCounters()
+    wanted = settings.instruments_allowed if instruments is None else tuple(instruments)
+    exchange = public_exchange(
+        rest_url=options.rest_url,
+        ws_url=options.ws_url,
+        simulated=options.simulated,
+        keep_alive_ms=options.keep_alive_ms,
+    )
+    try:
+        api = PublicApi(exchange, counts)
+        clock = await measured_clock(api)
+        _log.info("clock", offset_ms=clock.offset_us // 1000)
+        run = Run(await api.instruments(wanted), PRODUCER)
+        subscriptions = plan_subscriptions(run.instruments.values(), options.channels)
+        create_log(log, shards=options.shards)
+        tail = read_tail(log, options.shard, wanted)
+        # Settings come first on the log. A new one begins with history, and so with the time of its first bar.
+        began = clock.now() - clock.now() % BAR_US - options.warmup_us
+        prepare_log(log, settings, shards=options.shards, ts_event=began if tail.empty else None)
+        writer = TickWriter(log, options.shard, PRODUCER, session=local_now())
+        inbox = Inbox(options.inbox, counts)
+        gateway = MarketGateway(
+            run, subscriptions, api=api, writer=writer, clock=clock, inbox=inbox,
+            counters=counts, warmup_us=options.warmup_us, snapshot_s=options.patience.snapshot,
+            refresh_s=options.refresh_s,
+        )  # fmt: skip
+        await gateway.begin(tail)
+        _log.info("history loaded", instruments=list(wanted), bars=counts.backfilled_bars)
+        dial = CcxtDialer(exchange)
+        links = [
+            Link(
+                name, mine, dial=dial, inbox=inbox, counters=counts, patience=options.patience, chance=random.random
+            )
+            for name in LinkName
+            if (mine := [each for each in subscriptions if each.link is name])
+        ]  # fmt: skip
+        await gateway.run(links, stopped)
+    finally:
+        await exchange.close()
+    return counts
+
+
+def run_blocking(
+    log: EventLog,
+    settings: TradingSettings,
+    options: MarketOptions,
+    *,
+    stopped: Callable[[], bool],
+    counters: MarketCounters | None = None,
+) -> MarketCounters:
+    """Run the gateway in an event loop of its own."""
+    return asyncio.run(run_market_gateway(log, settings, options, stopped=stopped, counters=counters))

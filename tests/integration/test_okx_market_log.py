@@ -1,0 +1,219 @@
+"""The market gateway and its log: restarts write nothing twice, one writer at a time, a slow log loses nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from schemas.codec import encode
+from schemas.events.market import Channel, FeedState, FeedStatus, FundingSettled, InstrumentDefined, Trade, VenueBar
+from services.gateways.okx.market.errors import Displaced, VenueRefused, VenueUnreachable
+from streams.log.base import NewRecord
+from streams.log.memory import MemoryLog
+from tests.builders import message
+from tests.fakes.okx import Fault
+from tests.okx_gateway import BTC, ETH, Stand, drive
+
+OPEN, LOST, RESYNCED, ENDED = FeedState.OPEN, FeedState.LOST, FeedState.RESYNCED, FeedState.ENDED
+STOPPED, AWAY = "the gateway was stopped", "the gateway was away"
+
+
+def test_a_restart_goes_on_where_the_log_ends(tmp_path: Path) -> None:
+    async def scenario(stand: Stand) -> None:
+        stand.seed_bars(30)
+        async with stand.gateway():
+            await stand.until_said(Channel.BARS, OPEN)
+            stand.okx.venue.print_trade(BTC, "50001", "1", "buy")
+            await stand.until(lambda: len(stand.of(Trade)) == 1)
+        stand.pass_minutes(7)
+        async with stand.gateway():
+            await stand.until_said(Channel.BARS, OPEN, LOST, RESYNCED)
+            await stand.until_said(Channel.BOOK, OPEN, LOST, RESYNCED)
+            stand.pass_minutes(1)
+            await stand.until(lambda: len(stand.of(VenueBar)) == 38)
+        assert stand.bar_minutes() == list(range(-38, 0))
+        assert [bar.backfill for bar in stand.of(VenueBar)] == [True] * 37 + [False]
+        assert len(stand.of(Trade)) == 1
+        ids = [envelope.event_id for envelope, _ in stand.ticks()]
+        assert len(ids) == len(set(ids))
+        lost = [e.detail for e in stand.of(FeedStatus) if e.state is LOST and e.channel is Channel.BARS]
+        assert lost == [STOPPED, STOPPED]  # a clean stop says so itself
+
+    drive(scenario, channels="trades,book,bars", folder=tmp_path)
+
+
+def test_a_gateway_that_was_killed_is_told_to_have_been_away() -> None:
+    async def scenario(stand: Stand) -> None:
+        stand.seed_bars(3)
+        async with stand.gateway() as task:
+            await stand.until_said(Channel.MARK, OPEN)
+            await stand.until_said(Channel.BARS, OPEN)
+            task.cancel()
+            await asyncio.wait({task})
+            stand.okx.clock.advance(seconds=90)
+            stand.close_bar(stand.minute - 60_000)
+            async with stand.gateway():
+                await stand.until_said(Channel.MARK, OPEN, LOST, RESYNCED)
+                await stand.until_said(Channel.BARS, OPEN, LOST, RESYNCED)
+            assert stand.bar_minutes() == [-4, -3, -2, -1]
+            back = {e.channel: e for e in stand.of(FeedStatus) if e.state is RESYNCED}
+            lost = [e.detail for e in stand.of(FeedStatus) if e.state is LOST]
+            assert lost == [AWAY, AWAY, STOPPED, STOPPED]
+            assert 90 <= (back[Channel.MARK].lost_us or 0) / 1e6 < 120
+
+    with pytest.raises(asyncio.CancelledError):
+        drive(scenario, channels="mark,bars")
+
+
+def test_a_channel_no_longer_named_has_ended() -> None:
+    async def scenario(stand: Stand) -> None:
+        async with stand.gateway():
+            await stand.until_said(Channel.MARK, OPEN)
+        async with stand.gateway(channels=("bars",)):
+            await stand.until_said(Channel.MARK, OPEN, LOST, ENDED)
+
+    drive(scenario, channels="mark,bars")
+
+
+def test_an_instrument_that_is_new_gets_its_history_beside_one_that_is_known() -> None:
+    async def scenario(stand: Stand) -> None:
+        stand.seed_bars(20, BTC)
+        stand.seed_bars(20, ETH)
+        async with stand.gateway():
+            await stand.until_said(Channel.BARS, OPEN)
+        stand.settings = replace(stand.settings, instruments_allowed=(BTC, ETH))
+        async with stand.gateway():
+            await stand.until_said(Channel.BARS, OPEN, instrument_id=ETH)
+        assert stand.bar_minutes(BTC) == stand.bar_minutes(ETH) == list(range(-20, 0))
+
+    drive(scenario, channels="bars")
+
+
+def test_the_gateway_that_came_last_goes_on_and_the_other_one_stops() -> None:
+    async def scenario(stand: Stand) -> None:
+        async with stand.gateway() as first:
+            await stand.until_said(Channel.TRADES, OPEN)
+            async with stand.gateway() as second:
+                await asyncio.sleep(0)
+                stand.okx.venue.print_trade(BTC, "50001", "1", "buy")
+                await stand.until(lambda: (_print(stand), first.done())[1], "the first one's end")
+                assert not second.done()
+                before = len(stand.of(Trade))
+                stand.okx.venue.print_trade(BTC, "50009", "1", "buy")
+                await stand.until(lambda: len(stand.of(Trade)) > before)
+
+    with pytest.raises(Displaced, match="a market gateway that started later: this one stops"):
+        drive(scenario, channels="trades,bars")
+
+
+def _print(stand: Stand) -> None:
+    stand.okx.venue.print_trade(BTC, "50002", "1", "sell")
+
+
+def test_a_settlement_missed_is_fetched_and_told_once() -> None:
+    async def scenario(stand: Stand) -> None:
+        market = stand.okx.venue.market(BTC)
+        async with stand.gateway():
+            await stand.until_said(Channel.FUNDING, OPEN)
+            stand.okx.hub.drop("public")
+            await stand.until(lambda: LOST in stand.said(Channel.FUNDING))
+            market.set_funding("0.0007", time_ms=stand.okx.clock.now_ms())
+            market.settle_funding()
+            await stand.until_said(Channel.FUNDING, OPEN, LOST, RESYNCED)
+            market.set_funding("0.0002")
+            await stand.until(lambda: FundingSettled in {type(e) for _, e in stand.ticks()})
+        settled = [e for e in stand.of(FundingSettled) if e.funding_rate]
+        assert [e.funding_rate for e in settled] == [Decimal("0.0007")]
+
+    drive(scenario, channels="funding,bars")
+
+
+def test_an_instrument_the_venue_does_not_have_is_refused_with_its_name() -> None:
+    async def scenario(stand: Stand) -> None:
+        async with stand.gateway() as task:
+            await asyncio.wait({task})
+
+    with pytest.raises(VenueRefused, match="DOGE-USDT-SWAP"):
+        drive(scenario, instruments=("DOGE-USDT-SWAP",))
+
+
+def test_a_venue_out_of_reach_is_tried_again_and_then_said() -> None:
+    async def scenario(stand: Stand) -> None:
+        stand.okx.faults.plan("public/time", Fault.ANSWER_BEFORE, times=2, code="50001")
+        async with stand.gateway():
+            await stand.until_said(Channel.BARS, OPEN)
+        assert stand.counters.rest_failures == 2
+        stand.okx.faults.plan("public/time", Fault.ANSWER_BEFORE, times=99, code="50001")
+        async with stand.gateway() as task:
+            await asyncio.wait({task})
+
+    with pytest.raises(VenueUnreachable, match="public_get_public_time failed 5 times"):
+        drive(scenario, channels="bars")
+
+
+def test_history_that_cannot_be_fetched_after_a_cut_is_fetched_by_the_next_connection() -> None:
+    async def scenario(stand: Stand) -> None:
+        stand.seed_bars(5)
+        async with stand.gateway():
+            await stand.until_said(Channel.BARS, OPEN)
+            stand.okx.faults.plan("market/candles", Fault.ANSWER_BEFORE, times=1, code="51001")
+            stand.okx.hub.drop("business")
+            stand.pass_minutes(2)
+            await stand.until_said(Channel.BARS, OPEN, LOST, RESYNCED)
+        assert stand.bar_minutes() == list(range(-7, 0))
+        assert stand.counters.disconnects >= 2
+
+    drive(scenario, channels="bars")
+
+
+def test_an_import_into_the_same_log_stops_the_gateway() -> None:
+    async def scenario(stand: Stand) -> None:
+        async with stand.gateway() as task:
+            await stand.until_said(Channel.TRADES, OPEN)
+            event = stand.of(FeedStatus)[0]
+            stand.log.append([NewRecord("ticks", 0, b"x", encode(message(event).envelope, event), 0)])
+            await stand.until(lambda: (_print(stand), task.done())[1], "its end")
+
+    with pytest.raises(Displaced, match="no market gateway: this one stops; only one may write there"):
+        drive(scenario, channels="trades,bars")
+
+
+class SlowLog(MemoryLog):
+    """A log that takes nothing while it is held back."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.free = threading.Event()
+        self.free.set()
+
+    def append(self, records: Sequence[NewRecord]) -> list[int]:
+        assert self.free.wait(30)
+        return super().append(records)
+
+
+def test_a_log_slower_than_the_feed_slows_the_reading_and_loses_nothing() -> None:
+    async def scenario(stand: Stand) -> None:
+        slow = SlowLog()
+        stand.replace_log(slow)
+        async with stand.gateway(inbox=50):
+            await stand.until_said(Channel.TRADES, OPEN)
+            slow.free.clear()
+            for number in range(5_000):
+                stand.okx.venue.print_trade(BTC, str(50_000 + number), "1", "buy")
+                if number % 100 == 0:
+                    await asyncio.sleep(0)
+            await stand.until(lambda: stand.counters.waits > 0)
+            assert stand.counters.inbox_max <= 50
+            slow.free.set()
+            await stand.until(lambda: len(stand.of(Trade)) == 5_000)
+        assert [trade.last_price for trade in stand.of(Trade)] == [50_000 + number for number in range(5_000)]
+        assert stand.counters.waited_s > 0
+        assert len(stand.of(InstrumentDefined)) == 1
+
+    drive(scenario, channels="trades,bars")
