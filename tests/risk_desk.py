@@ -21,7 +21,7 @@ from schemas.events.common import (
     Regime,
 )
 from schemas.events.intelligence import RegimeClassified
-from schemas.events.market import FeedOrigin, FeedState, FeedStatus, InstrumentDefined, MarkPrice, VenueBar
+from schemas.events.market import Channel, FeedOrigin, FeedState, FeedStatus, InstrumentDefined, MarkPrice, VenueBar
 from schemas.events.orders import AccountSnapshot, VenuePosition
 from schemas.events.plan import Entry, MarketSnapshot, PlanProposed, Rationale, StopSpec, Target
 from schemas.events.risk import Check, CheckResult, DenialCode
@@ -48,9 +48,16 @@ def mark(price: str, *, instrument_id: str = BTC, ts: int = T0) -> Message:
     return message(MarkPrice(instrument_id, Price(Decimal(price))), ts=ts)
 
 
-def feed(channel: Any, cadence_us: int | None, *, instrument_id: str = BTC) -> Message:
-    """A feed's declaration of its cadence."""
-    return message(FeedStatus(instrument_id, channel, FeedState.OPEN, FeedOrigin.RECORDED, "test", cadence_us))
+def feed(
+    channel: Channel,
+    cadence_us: int | None = None,
+    *,
+    state: FeedState = FeedState.OPEN,
+    instrument_id: str = BTC,
+    ts: int = T0,
+) -> Message:
+    """A feed's word on a channel: its state and its cadence."""
+    return message(FeedStatus(instrument_id, channel, state, FeedOrigin.RECORDED, "test", cadence_us), ts=ts)
 
 
 def equity(

@@ -47,6 +47,11 @@ class FeedState(StrEnum):
     RESYNCED = "RESYNCED"
     ENDED = "ENDED"
 
+    @property
+    def is_down(self) -> bool:
+        """Whether what the channel last said is no word on the present any more."""
+        return self in (FeedState.LOST, FeedState.ENDED)
+
 
 class FeedOrigin(StrEnum):
     """Where a feed's data comes from; shown in every summary."""

@@ -287,8 +287,11 @@ def _evolve_instrument(state: AccountState, event: InstrumentDefined, message: M
 
 
 def _evolve_feed(state: AccountState, event: FeedStatus, message: Message) -> AccountState:
+    view = _desk(state, event.instrument_id).view
     if event.channel is Channel.MARK and event.cadence_us is not None:
-        _desk(state, event.instrument_id).view.mark_cadence_us = event.cadence_us
+        view.mark_cadence_us = event.cadence_us
+    if event.channel in (Channel.QUOTES, Channel.BOOK) and event.state.is_down:
+        view.bid, view.ask = None, None
     return state
 
 

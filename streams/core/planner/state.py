@@ -121,12 +121,15 @@ def _bar(state: PlannerState, event: BarClosed, message: Message) -> None:
 
 
 def _feed_status(state: PlannerState, event: FeedStatus, message: Message) -> None:
+    book = state.book(event.instrument_id)
+    if event.channel is Channel.QUOTES and event.state.is_down:
+        book.bid_price, book.ask_price, book.quote_ts = None, None, 0
     if event.cadence_us is None:
         return
     if event.channel is Channel.MARK:
-        state.book(event.instrument_id).mark_age_max = age_max(event.channel, event.cadence_us)
+        book.mark_age_max = age_max(event.channel, event.cadence_us)
     elif event.channel is Channel.QUOTES:
-        state.book(event.instrument_id).quote_age_max = age_max(event.channel, event.cadence_us)
+        book.quote_age_max = age_max(event.channel, event.cadence_us)
 
 
 def _instrument(state: PlannerState, event: InstrumentDefined, message: Message) -> None:

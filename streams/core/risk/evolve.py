@@ -98,7 +98,10 @@ def _venue_bar(state: RiskState, event: VenueBar, message: Message) -> None:
 
 
 def _feed_status(state: RiskState, event: FeedStatus, message: Message) -> None:
-    """Trades keep their own age limit: they come when somebody trades, not on a beat."""
+    """Forget a quote whose channel is down (ADR 18). Trades keep their own age limit: they come without a beat."""
+    if event.channel is Channel.QUOTES and event.state.is_down:
+        market = state.market(event.instrument_id)
+        market.bid_price, market.ask_price, market.quote_ts = None, None, 0
     if event.cadence_us is not None and event.channel is not Channel.TRADES:
         state.market(event.instrument_id).age_max[event.channel] = age_max(event.channel, event.cadence_us)
 

@@ -10,7 +10,7 @@ import pytest
 from schemas.envelope import Event
 from schemas.events.account import BreachCause, TradeClosed
 from schemas.events.common import ExitReason, OrderPurpose, OrderType, PlanOrigin, PositionSide
-from schemas.events.market import BookLevel, BookTop
+from schemas.events.market import BookLevel, BookTop, Channel, FeedOrigin, FeedState, FeedStatus
 from schemas.events.orders import OrderAmended
 from schemas.values import Money, Price, Quantity
 from streams.core.account import STAGE
@@ -300,6 +300,16 @@ def test_a_book_gives_the_touch_like_a_quote() -> None:
     record = closed(spec.when(sell("10", "80100", purpose=OrderPurpose.TARGET)))
     assert record.shortfall is not None
     assert (record.shortfall.spread, record.shortfall.spread_observed) == (1, True)
+
+
+def test_a_quote_whose_channel_is_down_gives_no_touch() -> None:
+    """The proposal, the approval and the order find last at 80100; the quote of before is gone with its channel."""
+    lost = FeedStatus(BTC, Channel.QUOTES, FeedState.LOST, FeedOrigin.RECORDED, "test")
+    spec = account(quote("79990", "80010"), lost, trade("80100"), proposed(), approved("10"))
+    spec.when(intended(OrderPurpose.ENTRY, "BUY")).when(accepted(ENTRY_ORDER)).when(buy("10", "80100"))
+    record = closed(spec.when(sell("10", "80100", purpose=OrderPurpose.TARGET)))
+    assert record.shortfall is not None
+    assert (record.shortfall.decision, record.shortfall.spread, record.shortfall.spread_observed) == (0, 0, False)
 
 
 # --- what is kept

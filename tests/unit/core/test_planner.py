@@ -315,6 +315,14 @@ def test_the_spread_is_in_the_snapshot() -> None:
     assert plan.missing_sources == ("mark", "features", "regime")
 
 
+def test_a_quote_whose_channel_ended_is_no_spread() -> None:
+    size = Quantity(D(1))
+    quote = message(Quote(BTC, Price(D(79996)), size, Price(D(80004)), size))
+    ended = FeedStatus(BTC, Channel.QUOTES, FeedState.ENDED, FeedOrigin.RECORDED, "test")
+    plan = execute(planner(quote, ended))
+    assert (plan.snapshot.spread_bps, "quotes" in plan.missing_sources) == (None, True)
+
+
 def test_relative_prices_without_a_market_are_declined() -> None:
     answer = execute(given(STAGE, settings_changed(), btc_swap()))
     assert (answer.reason, answer.command_id) == (DeclineReason.NO_SETUP, "c" * 32)

@@ -10,7 +10,7 @@ import pytest
 from schemas.envelope import Event, Message
 from schemas.events.common import OrderType, PriceSource, Side, TradingState, TriggerPriceType
 from schemas.events.control import PauseTrading, ResumeTrading
-from schemas.events.market import Channel, Quote, Trade
+from schemas.events.market import Channel, FeedState, Quote, Trade
 from schemas.events.plan import Entry, StopSpec
 from schemas.events.risk import CheckResult, DenialCode, PlanApproved
 from schemas.values import SECOND, Price, Quantity
@@ -58,6 +58,57 @@ def test_a_declared_cadence_counts_three_times_except_for_trades() -> None:
 def test_an_old_quote_matters_to_those_who_take_or_must_not(entry: Entry | None, named: str | None) -> None:
     ts = T0 + 6 * SECOND
     assert stale_after(quote("79999.9", "80000.1"), ts=ts, entry=entry) == named
+
+
+LATER = T0 + 60 * SECOND
+QUOTED = (feed(Channel.QUOTES), quote("79999.9", "80000.1"))
+
+
+def later(*past: Event | Message, entry: Entry = MARKET) -> Spec:
+    """Judge a plan a minute after the last quote; trades go on."""
+    return desk(*QUOTED, *past, trade("80010", ts=LATER)).when(as_message(plan(entry=entry, ts=LATER), LATER))
+
+
+def test_silence_on_an_open_quote_channel_denies_though_trades_go_on() -> None:
+    spec = later()
+    assert (verdict(spec).code, check(spec, DenialCode.INPUT_STALE).value) == (DenialCode.INPUT_STALE, "quote")
+
+
+@pytest.mark.parametrize("down", [FeedState.LOST, FeedState.ENDED])
+def test_with_its_quote_channel_down_a_market_plan_is_measured_against_last(down: FeedState) -> None:
+    spec = later(feed(Channel.QUOTES, state=down, ts=T0 + SECOND))
+    assert isinstance(verdict(spec), PlanApproved)
+    assert verdict(spec).sizing.reference_price == 80010
+
+
+@pytest.mark.parametrize("down", [FeedState.LOST, FeedState.ENDED])
+def test_with_its_quote_channel_down_a_post_only_plan_must_not_cross_last(down: FeedState) -> None:
+    gone = feed(Channel.QUOTES, state=down, ts=T0 + SECOND)
+    passes = later(gone, entry=limit_entry("80010", post_only=True))
+    assert isinstance(verdict(passes), PlanApproved)
+    crossing = later(gone, entry=limit_entry("80010.1", post_only=True))
+    assert verdict(crossing).code is DenialCode.POST_ONLY_WOULD_TAKE
+    assert check(crossing, DenialCode.POST_ONLY_WOULD_TAKE).inputs["touch"] == "LAST"
+
+
+def test_last_itself_must_be_fresh_where_it_stands_in_for_the_quote() -> None:
+    gone = feed(Channel.QUOTES, state=FeedState.ENDED, ts=T0 + SECOND)
+    spec = desk(*QUOTED, trade("80010"), gone).when(as_message(plan(entry=MARKET, ts=LATER), LATER))
+    assert check(spec, DenialCode.INPUT_STALE).value == "last"
+
+
+def test_the_first_quote_after_a_resync_counts_again() -> None:
+    lost = feed(Channel.QUOTES, state=FeedState.LOST, ts=T0 + SECOND)
+    back = feed(Channel.QUOTES, state=FeedState.RESYNCED, ts=LATER)
+    spec = later(lost, back, quote("80019.9", "80020.1", ts=LATER))
+    assert verdict(spec).sizing.reference_price == D("80020.1")
+    silent = later(lost, back, quote("80019.9", "80020.1", ts=LATER - 6 * SECOND))
+    assert check(silent, DenialCode.INPUT_STALE).value == "quote"
+
+
+def test_another_channel_that_goes_down_leaves_the_quote() -> None:
+    spec = later(feed(Channel.BOOK, state=FeedState.LOST, ts=T0 + SECOND))
+    assert check(spec, DenialCode.INPUT_STALE).value == "quote"
 
 
 def test_an_older_bar_does_not_replace_a_newer_trade() -> None:
