@@ -28,7 +28,18 @@ from schemas.ids import derive_id
 from schemas.values import SECOND
 from services.feeds.detect import open_sources
 from services.feeds.instruments import load_instruments, shipped_instruments
-from services.feeds.model import TRADES_CADENCE, Declared, FeedError, FileCount, Item, Run, Source, Tick, make_envelope
+from services.feeds.model import (
+    RANK_CONTEXT,
+    TRADES_CADENCE,
+    Declared,
+    FeedError,
+    FileCount,
+    Item,
+    Run,
+    Source,
+    Tick,
+    make_envelope,
+)
 
 PRODUCER = "tapeline/0.1.0"
 """Written into the envelope of every tick where the caller names no other."""
@@ -158,8 +169,17 @@ class Feed:
             self._run.backfill_until = max(min(bars), self._start or 0) + length // timedelta(microseconds=1)
 
     def _stream(self) -> Iterator[Tick]:
+        """Yield every tick; that quotes ended is said once something else goes on, so not at the feed's own end."""
+        ended: list[Item] = []
         for item in self._clipped(merge(*self._heads())):
             event = item[6]
+            if type(event) is FeedStatus and event.state is FeedState.ENDED:
+                ended.append(item)
+                continue
+            for before in ended:
+                self._count(before)
+                yield before[5], before[6]
+            ended.clear()
             known = self._opened.get(item[2])
             if known is None or type(event) not in known:
                 yield from self._announce(item)
@@ -168,7 +188,7 @@ class Feed:
 
     def _heads(self) -> list[Iterator[Item]]:
         """Open every source; start the marks and funding one cadence before the first bar, trade or quote."""
-        opened = [(source, source.items(self._run, number)) for number, source in enumerate(self._sources)]
+        opened = [(source, self._with_end(source, number)) for number, source in enumerate(self._sources)]
         primary = [self._counted(items) for source, items in opened if source.primary]
         heads = [(head, items) for items in primary if (head := next(items, None)) is not None]
         first = min((head[0] for head, _ in heads), default=0)
@@ -178,6 +198,21 @@ class Feed:
                 lead = max((d.cadence_us or 0 for d in source.declared), default=0)
                 result.append(_from(items, first - lead))
         return result
+
+    def _with_end(self, source: Source, number: int) -> Iterator[Item]:
+        """Yield a source's ticks, and after the last of them that its quotes have ended: none of them is news now."""
+        quoted: dict[tuple[str, Channel], None] = {}
+        item: Item | None = None
+        for item in source.items(self._run, number):
+            kind = type(item[6])
+            if kind is Quote or kind is BookTop:
+                quoted[item[2], _CHANNELS[kind][0]] = None
+            yield item
+        for name, channel in sorted(quoted):
+            assert item is not None
+            event = FeedStatus(name, channel, FeedState.ENDED, self.origin, source.name)
+            envelope, _ = self._wrapped(event, name, f"{channel}|{FeedState.ENDED}|{number}|{item[0]}", item[0])
+            yield item[0], RANK_CONTEXT, name, number, item[4] + 1, envelope, event
 
     def _counted(self, items: Iterator[Item]) -> Iterator[Item]:
         yield from items
@@ -238,9 +273,12 @@ class Feed:
         return declaring or {s.name for s in self._sources if not s.declared}
 
     def _own(self, event: Event, instrument_id: str, identity: str, ts: int) -> Tick:
-        event_id = derive_id("tick", instrument_id, type(event).__name__, identity)
         kind = type(event).__name__
         self._tally.ticks[kind] = self._tally.ticks.get(kind, 0) + 1
+        return self._wrapped(event, instrument_id, identity, ts)
+
+    def _wrapped(self, event: Event, instrument_id: str, identity: str, ts: int) -> Tick:
+        event_id = derive_id("tick", instrument_id, type(event).__name__, identity)
         return make_envelope(event_id, ts, ts, self._run.producer), event
 
     def _count(self, item: Item) -> None:
