@@ -88,9 +88,10 @@ class VenueOrder:
 
 @dataclass(frozen=True, slots=True)
 class VenueExecution:
-    """One fill. (instrument_id, trade_id) is its identity at the venue; the client yields each once per connection and
-    the trader deduplicates again. fee: positive = paid, in ``fee_currency`` (base of a spot buy). client_order_id: as
-    in ``VenueOrder``. position_side: None in net mode and on spot. category: LIQUIDATION and ADL are the venue's acts.
+    """One fill. (instrument_id, trade_id, venue_order_id) is its identity; the client yields each once in its updates,
+    and a fill may come again from ``fills``. fee: positive = paid, in ``fee_currency`` (base of a spot buy).
+    client_order_id: as in ``VenueOrder``. position_side: None in net mode and on spot. category: LIQUIDATION and ADL
+    are the venue's acts.
     """
 
     client_order_id: str | None

@@ -198,9 +198,9 @@ def execution_of_update(row: Row, owner: Owner = nobody) -> VenueExecution:
 
 
 def execution(row: Row, owner: Owner = nobody) -> VenueExecution:
-    """Return a fill of the transaction details. Raises PayloadError."""
+    """Return a fill of the transaction details; its order's ``category`` may be joined. Raises PayloadError."""
     subtype = fields.text(row, "subType")
-    category = Category.NORMAL
+    category = CATEGORIES.get(fields.text(row, "category"), Category.OTHER)
     if subtype in LIQUIDATION_SUBTYPES:
         category = Category.LIQUIDATION
     elif subtype in ADL_SUBTYPES:
