@@ -204,3 +204,21 @@ def test_text_pings_are_answered_and_silence_ends_the_connection() -> None:
             assert socket.close_code == 4004
 
     drive(scenario, key=None)
+
+
+def test_three_connections_a_second_and_480_words_an_hour() -> None:
+    async def scenario(okx: FakeOkx, client: Any) -> None:
+        async with aiohttp.ClientSession() as session:
+            sockets = [await session.ws_connect(f"{okx.ws_url}/public") for _ in range(3)]
+            with pytest.raises(aiohttp.WSServerHandshakeError, match="429"):
+                await session.ws_connect(f"{okx.ws_url}/public")
+            words = {"args": [{"channel": "trades", "instId": BTC}]}
+            for number in range(481):
+                await sockets[0].send_json(words | {"op": "unsubscribe" if number % 2 else "subscribe"})
+            answers = [await sockets[0].receive_json() for _ in range(481)]
+            assert [answer["event"] for answer in answers[-2:]] == ["unsubscribe", "error"]
+            assert answers[-1]["code"] == "60014"
+            for socket in sockets:
+                await socket.close()
+
+    drive(scenario, key=None)

@@ -32,7 +32,7 @@ LIMITS: dict[str, int] = {
     "trade/amend-algos": 20,
     "trade/orders-algo-pending": 20,
     "trade/orders-algo-history": 20,
-    "trade/cancel-all-after": 2,
+    "trade/cancel-all-after": 2,  # one a second
     "trade/close-position": 20,
     "account/balance": 10,
     "account/positions": 10,

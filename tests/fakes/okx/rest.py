@@ -28,18 +28,28 @@ NOT_FOUND: Row = {
     "error_message": "Not Found",
     "msg": "Not Found",
 }
-ORDER_ACTIONS = frozenset(name for name in rest_private.POST if name.startswith("trade/") and "order" in name)
+COUNTED_INSIDE = frozenset(rest_private.POST) - {
+    "account/set-leverage",
+    "account/set-position-mode",
+    "trade/close-position",
+}
+"""Endpoints that count by instrument or tag, once they know it."""
+BY_INSTRUMENT = frozenset(
+    {"public/instruments", "public/funding-rate", "public/funding-rate-history", "public/mark-price"}
+)
+"""Public endpoints limited by address and instrument; the others by address alone."""
 
 
 class Rest:
     """Serves ``/api/v5``."""
 
-    def __init__(self, venue: Venue, doorman: Doorman, limits: RateLimits, faults: FaultPlan) -> None:
-        """Answer from this venue."""
-        self.venue, self.doorman, self.limits, self.faults = venue, doorman, limits, faults
+    def __init__(
+        self, venue: Venue, doorman: Doorman, limits: RateLimits, faults: FaultPlan, seen: list[tuple[str, str]]
+    ) -> None:
+        """Answer from this venue; note every request in ``seen``."""
+        self.venue, self.doorman, self.limits, self.faults, self.seen = venue, doorman, limits, faults, seen
         self.operations = Operations(venue, limits)
         self.stopping = asyncio.Event()
-        self.seen: list[tuple[str, str]] = []
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request."""
@@ -85,10 +95,9 @@ class Rest:
         self, request: web.Request, path: str, name: str, body: str, endpoint: Endpoint, *, private: bool
     ) -> Reply:
         key = self._admit(request, path, body) if private else None
-        if path not in ORDER_ACTIONS or request.method == "GET":
-            self.limits.count(
-                name, "" if private else request.query.get("instType", "") + request.query.get("instId", "")
-            )
+        if request.method == "GET" or path not in COUNTED_INSIDE:
+            told = request.query.get("instType", "") + request.query.get("instId", "")
+            self.limits.count(name, told if path in BY_INSTRUMENT else "")
         if self.venue.maintenance and request.method == "POST" and path.startswith("trade/"):
             raise VenueError("50001")
         rows = _rows(body) if request.method == "POST" else []

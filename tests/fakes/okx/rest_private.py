@@ -230,6 +230,7 @@ def cancel_all_after(asked: Asked) -> list[Row]:
     seconds, tag = asked.post("timeOut"), str(asked.rows[0].get("tag") or "")
     if not seconds.isdigit():
         raise VenueError("51000", "timeOut")
+    asked.operations.limits.count("trade/cancel-all-after", tag)
     due = asked.venue.cancel_all_after(int(seconds), tag)
     return [{"triggerTime": str(due), "tag": tag, "ts": str(asked.venue.clock.now_ms())}]
 

@@ -46,6 +46,7 @@ class FakeOkx:
         self.limits = RateLimits(self.clock, self.rules)
         self.hub = Hub(self.venue, self.doorman, self.limits, self.faults)
         self.port = 0
+        self._seen: list[tuple[str, str]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._runner: web.AppRunner | None = None
         self._ticker: asyncio.Task[None] | None = None
@@ -68,7 +69,7 @@ class FakeOkx:
     @property
     def requests(self) -> list[tuple[str, str]]:
         """Every REST request so far: (name as in the fault plan, body or query)."""
-        return self.rest.seen
+        return self._seen
 
     def ccxt_config(self, key: ApiKey | None = None) -> dict[str, object]:
         """Return what ``ccxt.async_support.okx`` and ``ccxt.pro.okx`` take: the host name, and a key if there is one.
@@ -84,7 +85,7 @@ class FakeOkx:
     async def start(self, port: int = 0) -> None:
         """Listen on a free port, or on the one a restart needs."""
         self._loop = asyncio.get_running_loop()
-        self.rest = Rest(self.venue, self.doorman, self.limits, self.faults)
+        self.rest = Rest(self.venue, self.doorman, self.limits, self.faults, self._seen)
         app = web.Application(client_max_size=1 << 20)
         app.router.add_route("*", PREFIX + "{tail:.*}", self.rest.handle)
         app.router.add_get("/ws/v5/{url:public|private|business}", self.hub.handle)

@@ -23,6 +23,7 @@ from tests.fakes.okx.rules import Rules
 from tests.fakes.okx.trading import DEAD_MANS_SWITCH, Trading
 
 PRICES = {"BTC-USDT-SWAP": 50_000, "ETH-USDT-SWAP": 2_500, "SOL-USDT-SWAP": 150, "BTC-USDT": 50_000, "ETH-USDT": 2_500}
+UPDATE: Row = {"eventType": "event_update", "curPage": 1, "lastPage": True}
 TIMERS_MAX = 20
 """Dead man's switches by tag at the same time."""
 FIRST_ID = 2_500_000_000_000_000_000
@@ -107,16 +108,13 @@ class Venue:
                 self.tell_position(self._touched(order))
         currencies = {name for order in orders for name in (order.instrument.base, order.instrument.quote)}
         moved = [name for name in self.account.cash if not orders or name in currencies]
-        self.tell(Push("account", [account_rows.account_row(self, ",".join(moved))]))
+        self.tell(Push("account", [account_rows.account_row(self, ",".join(moved))], fields=UPDATE))
         self.tell(Push("balance_and_position", [self.balance_and_position(event, moved, orders)]))
 
     def tell_position(self, held: Position) -> None:
         """Push one position."""
-        self.tell(
-            Push(
-                "positions", [account_rows.position_row(self, held)], held.instrument.inst_id, held.instrument.inst_type
-            )
-        )
+        row, instrument = account_rows.position_row(self, held), held.instrument
+        self.tell(Push("positions", [row], instrument.inst_id, instrument.inst_type, fields=UPDATE))
 
     def balance_and_position(self, event: str, currencies: Sequence[str], orders: Sequence[Order] = ()) -> Row:
         """Return the row of that channel."""
