@@ -27,6 +27,7 @@ LABELS: dict[str, tuple[str, str]] = {
     "orders": ("orders", "订单"),
     "fills": ("fills", "成交"),
     "states": ("trading held back", "交易受限"),
+    "warnings": ("drawdown warnings", "回撤预警"),
     "overrides": ("limits overridden", "手动调整的限额"),
     "closed": ("Closed trades by exit reason", "按退出原因统计的已平仓交易"),
     "exit": ("exit", "退出原因"),

@@ -94,6 +94,8 @@ def _decisions(run: Run, language: Language) -> list[str]:
         ("fills", sum(run.fills.values()), tally(run.fills)),
         ("states", sum(run.causes.values()), tally(run.causes)),
     ]
+    if run.warnings:
+        rows.append(("warnings", run.warnings, ""))
     if run.overrides:
         rows.append(("overrides", sum(run.overrides.values()), tally(run.overrides)))
     lines = [f"{word('decisions', language)}:"]
@@ -185,7 +187,7 @@ def _money(run: Run, language: Language) -> list[str]:
 def _limits(run: Run, language: Language) -> list[str]:
     settings = run.settings
     rows: list[tuple[str, str, str]] = [
-        (word("drawdown_warn", language), f"{run.warnings} x", f"{plain(settings.drawdown_warn_pct)} %"),
+        (word("drawdown_warn", language), f"{cents(run.drawdown_max)} %", f"{plain(settings.drawdown_warn_pct)} %"),
         (word("drawdown_halt", language), f"{cents(run.drawdown_max)} %", f"{plain(settings.drawdown_halt_pct)} %"),
         (word("daily_loss", language), f"{cents(run.daily_loss_max)} %", f"{plain(settings.daily_loss_pct_max)} %"),
         (word("leverage_marked", language), f"{cents(run.leverage_max)} x", f"{plain(settings.leverage_max)} x"),

@@ -145,9 +145,12 @@ def test_an_overridden_limit_is_shown_until_other_settings_replace_it() -> None:
     assert run.settings.leverage_max == 50
 
 
-def test_drawdown_warnings_are_counted_beside_their_level() -> None:
+def test_drawdown_warnings_are_counted_and_their_level_stands_beside_the_worst_drawdown() -> None:
     raised: DrawdownWarningChanged = replace(sample(DrawdownWarningChanged, 1), warning=WarningState.RAISED)
     released = replace(raised, warning=WarningState.RELEASED)
-    text = render(run_of((raised, 1), (released, 2), (raised, 3)))
-    (line,) = [line for line in text.splitlines() if "drawdown, warned at" in line]
-    assert line.split()[3:] == ["2", "x", "30", "%"]
+    worst = equity("6900", "31", PriceSource.MARK)
+    lines = render(run_of((worst, 0), (raised, 1), (released, 2), (raised, 3))).splitlines()
+    assert "  drawdown warnings            2" in lines
+    (level,) = [line for line in lines if "drawdown, warned at" in line]
+    assert level.split()[3:] == ["31.00", "%", "30", "%"]
+    assert not any("drawdown warnings" in line for line in render(Run()).splitlines())
