@@ -94,6 +94,9 @@ class TradingSettings:
     slippage_bps: Decimal = Decimal(5)
     participation_pct: Decimal = Decimal(10)
     latency_us: int = 0
+    latency_jitter_us: int = 0
+    fault_reject_pct: Decimal = Decimal(0)
+    fault_partial_pct: Decimal = Decimal(0)
     # recorded runs
     mark_substitute: bool = True
     funding_required: bool = False
@@ -186,6 +189,9 @@ BOUNDS: dict[str, Bound] = {
     "slippage_bps": Bound(_ZERO, Decimal(1000)),
     "participation_pct": Bound(_ZERO, Decimal(100)),
     "latency_us": Bound(_ZERO),
+    "latency_jitter_us": Bound(_ZERO),
+    "fault_reject_pct": Bound(_ZERO, Decimal(100)),
+    "fault_partial_pct": Bound(_ZERO, Decimal(100)),
     "quality_exit_s": Bound(_ZERO),
 }
 """Hard bounds: code, not settings. A value past one stops the start."""

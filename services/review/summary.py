@@ -11,6 +11,7 @@ from decimal import Decimal
 from schemas.events.account import TradeClosed
 from schemas.events.common import PositionSide
 from schemas.events.risk import DenialCode
+from schemas.settings import TradingSettings
 from schemas.values import SECOND, plain
 from services.review.labels import Language, word
 from services.review.run import FLOORS, UNITS, Run, funding_gaps
@@ -18,6 +19,7 @@ from streams.verify import Report
 
 CENT = Decimal("0.01")
 ZERO = Decimal(0)
+MILLISECOND = 1000
 
 
 LOOK = "tapeline log cat ticks --type LineQuarantined"
@@ -215,10 +217,22 @@ def _assumptions(run: Run, language: Language) -> list[str]:
         f"{word('assumptions', language)}:",
         f"  {word('fill_rule', language)}",
         f"  {word('slippage_rule', language)}: {plain(settings.slippage_bps)} bps",
+        f"  {word('latency', language)}: {_latency(settings)}; {_faults(settings, language)}",
         f"  {word('fee_tier', language)}: {fees}",
         f"  {word('substituted', language)}: {share}; {word('funding_gaps', language)}: {gaps}",
         f"  {word('origin', language)}: {', '.join(sorted(run.origins)) or word('none', language)}",
     ]
+
+
+def _latency(settings: TradingSettings) -> str:
+    least = Decimal(settings.latency_us) / MILLISECOND
+    most = Decimal(settings.latency_us + settings.latency_jitter_us) / MILLISECOND
+    return f"{plain(least)} ms" if least == most else f"{plain(least)} .. {plain(most)} ms"
+
+
+def _faults(settings: TradingSettings, language: Language) -> str:
+    refused, cut = plain(settings.fault_reject_pct), plain(settings.fault_partial_pct)
+    return f"{word('faults', language)}: {refused} %, {cut} %; {word('seed', language)} {settings.seed}"
 
 
 def _proof(proof: Report | None, language: Language) -> list[str]:

@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -34,11 +36,17 @@ def tape() -> tuple[list[NewRecord], int]:
     return records(ticks), ticks[0][0].ts_event
 
 
-def run(url: str, tape: tuple[list[NewRecord], int], command: list[str], hash_seed: str) -> Digests:
+def run(
+    url: str,
+    tape: tuple[list[NewRecord], int],
+    command: list[str],
+    hash_seed: str,
+    settings: TradingSettings | None = None,
+) -> Digests:
     """Put the ticks on a log, run a runner over it in a process of its own, verify, and return digests by topic."""
     ticks, first = tape
     log = open_log(url)
-    prepare_log(log, TradingSettings(), ts_event=first)
+    prepare_log(log, settings or TradingSettings(), ts_event=first)
     log.append(ticks)
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
     done = subprocess.run(
@@ -90,6 +98,17 @@ def test_sqlite_gives_the_same_bytes_under_every_hash_seed(
 ) -> None:
     url = f"sqlite:///{tmp_path}/log.db"
     assert run(url, tape, runner(url), hash_seed) == answer
+
+
+@pytest.mark.slow
+def test_what_the_paper_venue_draws_is_the_same_in_both_runners(
+    tape: tuple[list[NewRecord], int], answer: Digests, tmp_path: Path
+) -> None:
+    moody = replace(TradingSettings(), fault_reject_pct=Decimal(10), fault_partial_pct=Decimal(30), latency_us=50_000)
+    urls = [f"sqlite:///{tmp_path}/{name}.db" for name in ("batch", "faust")]
+    drawn = run(urls[0], tape, batch(urls[0]), HASH_SEEDS[0], moody)
+    assert drawn == run(urls[1], tape, faust(urls[1]), HASH_SEEDS[1], moody)
+    assert drawn["fills"] != answer["fills"]
 
 
 @pytest.mark.slow

@@ -25,11 +25,11 @@ from schemas.events.market import (
     Trade,
     VenueBar,
 )
-from schemas.events.orders import AccountSnapshot, AmendIntended, CancelIntended, OrderIntended, VenueCanceled
+from schemas.events.orders import AccountSnapshot, AmendIntended, CancelIntended, OrderIntended
 from schemas.settings import TradingSettings, Venue
 from schemas.values import Money
 from streams.core.stage import Stage
-from streams.core.venue import bars, fold, intake, margin, ticks
+from streams.core.venue import bars, flight, fold, intake, margin, ticks
 from streams.core.venue.draft import Draft
 from streams.core.venue.state import Book, VenueState
 
@@ -39,24 +39,11 @@ __all__ = ["STAGE", "VenueState"]
 def decide(state: VenueState, message: Message) -> Sequence[Event]:
     """Return what the venue reports because of a message."""
     event = message.event
-    if message.now < state.next_expiry:
-        rule = _DECIDE.get(type(event))
-        return () if rule is None else rule(state, message, event)
-    expired = _expired(state, message.now) if type(event) in _INPUTS else []
-    for cancel in expired:
-        state = state.copy_for(cancel.instrument_id)
-        fold.output(state, cancel)
     rule = _DECIDE.get(type(event))
-    return expired if rule is None else [*expired, *rule(state, message, event)]
-
-
-def _expired(state: VenueState, now: int) -> list[VenueCanceled]:
-    return [
-        VenueCanceled(order.client_order_id, order.account_id, instrument_id, "EXPIRED")
-        for instrument_id, book in state.books.items()
-        for order in book.orders.values()
-        if order.expires is not None and now >= order.expires
-    ]
+    if message.now < state.next_due or type(event) not in _INPUTS:
+        return () if rule is None else rule(state, message, event)
+    after, due = flight.decide_due(state, message)
+    return due if rule is None else [*due, *rule(after, message, event)]
 
 
 def _decide_settings(state: VenueState, message: Message, event: SettingsChanged) -> Sequence[Event]:
@@ -127,8 +114,8 @@ _DECIDE: dict[type[Event], Callable[[VenueState, Message, Any], Sequence[Event]]
     FundingSettled: _decide_funding,
     SettingsChanged: _decide_settings,
     OrderIntended: intake.decide_order,
-    AmendIntended: intake.decide_amend,
-    CancelIntended: intake.decide_cancel,
+    AmendIntended: intake.decide_change,
+    CancelIntended: intake.decide_change,
 }
 
 
@@ -219,8 +206,8 @@ def _fold_order(state: VenueState, message: Message, event: OrderIntended) -> No
     fold.order_intended(state, event, message.now)
 
 
-def _fold_nothing(state: VenueState, message: Message, event: Event) -> None:
-    """Amendments and cancels change nothing until the venue says so."""
+def _fold_change(state: VenueState, message: Message, event: AmendIntended | CancelIntended) -> None:
+    fold.change_intended(state, event, message.now)
 
 
 _FOLD: dict[type[Event], Callable[[VenueState, Message, Any], None]] = {
@@ -237,8 +224,8 @@ _FOLD: dict[type[Event], Callable[[VenueState, Message, Any], None]] = {
     FeedStatus: _fold_feed,
     CashFlowed: _fold_cash,
     OrderIntended: _fold_order,
-    AmendIntended: _fold_nothing,
-    CancelIntended: _fold_nothing,
+    AmendIntended: _fold_change,
+    CancelIntended: _fold_change,
 }
 _INPUTS = (Trade, Quote, BookTop, MarkPrice, IndexPrice, VenueBar, FundingSettled, TimerFired)
 

@@ -38,6 +38,11 @@ def fills_orders(book: Book, event: VenueBar, ts_close: int) -> bool:
     return shortest or book.ts_last <= event.ts_open
 
 
+def meets(order: VenueOrder, ts_open: int) -> bool:
+    """Whether an order meets a bar that opened at ``ts_open``: it was at the venue by then."""
+    return order.arrived and (order.ts_live if order.travelled else order.ts) <= ts_open
+
+
 def step_bar(book: Book, event: VenueBar) -> StepBar:
     """Return the bar with mark and index inside it, each if it spoke at least twice since the last bar."""
     return StepBar(
@@ -56,7 +61,7 @@ def step_bar(book: Book, event: VenueBar) -> StepBar:
 def mark_met(book: Book, event: VenueBar) -> None:
     """Note that the orders in place when the bar opened have met the market."""
     for order in book.orders.values():
-        if order.ts <= event.ts_open:
+        if meets(order, event.ts_open):
             order.met = True
             if order.arrival is None:
                 order.arrival = event.open_price
@@ -82,7 +87,7 @@ def decide_bar(state: VenueState, message: Message, event: VenueBar) -> list[Eve
     if bar.mark is None:
         margin.check(draft, event.open_price, TriggerPriceType.LAST)
     for matches, rule in _PHASES:
-        for order in [order for order in draft.book.orders.values() if order.ts <= bar.ts_open and matches(order)]:
+        for order in [order for order in draft.book.orders.values() if meets(order, bar.ts_open) and matches(order)]:
             if order.client_order_id in draft.book.orders:
                 rule(draft, order, bar)
     if not draft.outputs and margin.mark_is_missing(draft.book, draft.state.terms, message.now):
@@ -93,7 +98,7 @@ def decide_bar(state: VenueState, message: Message, event: VenueBar) -> list[Eve
 def _may_fill(book: Book, bar: StepBar) -> bool:
     """Whether the bar reaches any order's price: a cheap look before a draft is made."""
     for order in book.orders.values():
-        if order.ts > bar.ts_open:
+        if not meets(order, bar.ts_open):
             continue
         if order.type is OrderType.STOP:
             if _fires(order, trigger_bar(order, bar)):

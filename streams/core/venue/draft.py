@@ -9,7 +9,7 @@ from schemas.events.common import Liquidity, OrderPurpose, OrderType, Side, Trig
 from schemas.events.orders import OrderOperation, VenueCanceled, VenueFill, VenueRejected
 from schemas.ids import derive_id
 from schemas.values import Price, Quantity
-from streams.core.venue import fold
+from streams.core.venue import chance, fold
 from streams.core.venue.pricing import fee_of, reducible
 from streams.core.venue.state import Book, VenueOrder, VenueState
 
@@ -50,7 +50,7 @@ class Draft:
         source: TriggerPriceType | None = None,
     ) -> None:
         """Trade ``quantity`` of an order at ``price``; a reduce-only order trades what is held and loses the rest."""
-        wanted = quantity
+        quantity = wanted = chance.cut(self.state.terms, self.book, order, quantity)
         if order.reduce_only:
             quantity = min(quantity, reducible(self.book, order))
         if quantity > 0:

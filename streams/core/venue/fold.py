@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
+from typing import Any
 
 from schemas.envelope import Event
 from schemas.events.account import CashFlowed, FlowKind
@@ -12,8 +14,10 @@ from schemas.events.market import Channel, FeedStatus, InstrumentDefined, Instru
 from schemas.events.orders import (
     AccountSnapshot,
     AmendIntended,
+    CancelIntended,
     NotSent,
     OrderIntended,
+    VenueAccepted,
     VenueAmended,
     VenueCanceled,
     VenueFill,
@@ -23,6 +27,7 @@ from schemas.events.orders import (
 )
 from schemas.settings import TradingSettings
 from schemas.values import money
+from streams.core.venue import chance
 from streams.core.venue.state import (
     NEVER,
     ZERO,
@@ -35,6 +40,7 @@ from streams.core.venue.state import (
     is_of_bar,
     is_tick_fed,
 )
+from streams.core.venue.travel import request_of, travels
 
 _HUNDRED = Decimal(100)
 _BPS = Decimal(10000)
@@ -52,6 +58,10 @@ def settings(state: VenueState, event: SettingsChanged) -> None:
         slippage=values.slippage_bps / _BPS,
         participation=values.participation_pct / _HUNDRED,
         latency_us=values.latency_us,
+        latency_jitter_us=values.latency_jitter_us,
+        fault_reject_pct=values.fault_reject_pct,
+        fault_partial_pct=values.fault_partial_pct,
+        seed=values.seed,
         mark_substitute=values.mark_substitute,
     )
 
@@ -92,6 +102,8 @@ def order_intended(state: VenueState, event: OrderIntended, now: int) -> None:
         return
     source = event.trigger_price_type or TriggerPriceType.LAST
     expires = _expires(book, event, now)
+    ts_live = now + chance.latency_us(state.terms, event.client_order_id, 0)
+    travelled = ts_live > now and travels(book, state.terms, now)
     book.orders[event.client_order_id] = VenueOrder(
         client_order_id=event.client_order_id,
         plan_id=event.plan_id,
@@ -109,12 +121,29 @@ def order_intended(state: VenueState, event: OrderIntended, now: int) -> None:
         margin_mode=event.margin_mode,
         margin_leverage=event.margin_leverage,
         ts=now,
+        ts_live=ts_live,
         expires=expires,
         stop_price=event.plan_stop_price,
+        arrived=not travelled,
+        travelled=travelled,
         met=_meets_entry_bar(state.step_bar, event),
     )
-    if expires is not None:
-        state.next_expiry = min(state.next_expiry, expires)
+    _await(state, expires, ts_live if travelled else None)
+
+
+def change_intended(state: VenueState, event: AmendIntended | CancelIntended, now: int) -> None:
+    """Remember a change that travels; one that does not is answered in this step."""
+    book = state.books.get(event.instrument_id)
+    request = None if book is None else request_of(book, state.terms, event, now)
+    if book is None or request is None or request.ts <= now:
+        return
+    book.requests.append(request)
+    book.orders[event.client_order_id].drawn += 1
+    _await(state, request.ts)
+
+
+def _await(state: VenueState, *moments: int | None) -> None:
+    state.next_due = min(state.next_due, *(ts for ts in moments if ts is not None), NEVER)
 
 
 def _expires(book: Book, event: OrderIntended, now: int) -> int | None:
@@ -132,31 +161,65 @@ def _meets_entry_bar(bar: StepBar | None, event: OrderIntended) -> bool:
 
 def output(state: VenueState, event: Event) -> None:
     """Fold one of the venue's own reports."""
-    if isinstance(event, VenueFill):
-        fill(state, event)
-    elif isinstance(event, VenueCanceled | NotSent):
+    rule = _REPORTS.get(type(event))
+    if rule is not None:
+        rule(state, event)
+
+
+def _canceled(state: VenueState, event: VenueCanceled) -> None:
+    if event.code == "CANCELED":
+        # As asked. An order that ends by itself leaves what was asked of it under way.
+        _answered(state, event.instrument_id, event.client_order_id)
+    _drop(state, event.instrument_id, event.client_order_id)
+
+
+def _not_sent(state: VenueState, event: NotSent) -> None:
+    _drop(state, event.instrument_id, event.client_order_id)
+
+
+def _rejected(state: VenueState, event: VenueRejected) -> None:
+    if event.operation is not event.operation.SUBMIT:
+        _answered(state, event.instrument_id, event.client_order_id)
+    elif event.code != "DUPLICATE_ID":
         _drop(state, event.instrument_id, event.client_order_id)
-    elif isinstance(event, VenueRejected):
-        if event.operation is event.operation.SUBMIT and event.code != "DUPLICATE_ID":
-            _drop(state, event.instrument_id, event.client_order_id)
-    elif isinstance(event, VenueAmended):
-        _amended(state, event)
-    elif isinstance(event, VenueFunding):
-        _funding(state, event)
-    elif isinstance(event, VenueLiquidated):
-        state.cash -= event.penalty
-        state.books[event.instrument_id].liquidations += 1
-    elif isinstance(event, AccountSnapshot):
-        state.opened, state.cash = True, event.cash
+
+
+def _liquidated(state: VenueState, event: VenueLiquidated) -> None:
+    state.cash -= event.penalty
+    state.books[event.instrument_id].liquidations += 1
+
+
+def _opened(state: VenueState, event: AccountSnapshot) -> None:
+    state.opened, state.cash = True, event.cash
 
 
 def _drop(state: VenueState, instrument_id: str, client_order_id: str) -> None:
     book = state.books.get(instrument_id)
     if book is not None and book.orders.pop(client_order_id, None) is not None:
-        state.next_expiry = min(state.expiries(), default=NEVER)
+        state.next_due = min(state.due(), default=NEVER)
+
+
+def _accepted(state: VenueState, event: VenueAccepted) -> None:
+    order = state.books[event.instrument_id].orders[event.client_order_id]
+    if not order.arrived:
+        order.arrived = True
+        state.next_due = min(state.due(), default=NEVER)
+
+
+def _answered(state: VenueState, instrument_id: str, client_order_id: str) -> None:
+    """Forget the oldest change under way to an order: what is sent about one order arrives in that order."""
+    book = state.books.get(instrument_id)
+    if book is None:
+        return
+    for number, request in enumerate(book.requests):
+        if request.client_order_id == client_order_id:
+            del book.requests[number]
+            state.next_due = min(state.due(), default=NEVER)
+            return
 
 
 def _amended(state: VenueState, event: VenueAmended) -> None:
+    _answered(state, event.instrument_id, event.client_order_id)
     order = state.books[event.instrument_id].orders[event.client_order_id]
     order.leaves = event.quantity - order.filled
     if event.trigger_price is not None:
@@ -180,6 +243,7 @@ def fill(state: VenueState, event: VenueFill) -> None:
         order.leaves -= event.last_quantity
         order.filled += event.last_quantity
         order.fills += 1
+        order.drawn += 1
         order.met = True
         _note_entry(state, event, order)
         if order.leaves <= 0:
@@ -245,7 +309,14 @@ def _release(position: VenuePositionState, closing: Decimal) -> Decimal:
     return released
 
 
-def amend_known(state: VenueState, event: AmendIntended) -> VenueOrder | None:
-    """Return the order an amendment is for, None if the venue no longer has it."""
-    book = state.books.get(event.instrument_id)
-    return None if book is None else book.orders.get(event.client_order_id)
+_REPORTS: dict[type[Event], Callable[[VenueState, Any], None]] = {
+    VenueFill: fill,
+    VenueAccepted: _accepted,
+    VenueCanceled: _canceled,
+    NotSent: _not_sent,
+    VenueRejected: _rejected,
+    VenueAmended: _amended,
+    VenueFunding: _funding,
+    VenueLiquidated: _liquidated,
+    AccountSnapshot: _opened,
+}

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from schemas.events.common import MarginMode, OrderPurpose, OrderType, Side, TriggerPriceType
 from schemas.events.market import Channel, InstrumentDefined, InstrumentKind
+from schemas.events.orders import OrderOperation
 from schemas.values import SECOND
 from streams.core.twin import twin
 from streams.core.venue.watched import Span, Watched
@@ -31,6 +32,10 @@ class Terms:
     slippage: Decimal = ZERO
     participation: Decimal = ZERO
     latency_us: int = 0
+    latency_jitter_us: int = 0
+    fault_reject_pct: Decimal = ZERO
+    fault_partial_pct: Decimal = ZERO
+    seed: int = 0
     mark_substitute: bool = True
 
 
@@ -38,7 +43,9 @@ class Terms:
 class VenueOrder:
     """One order at the venue. ``leaves``: what may still trade, in the instrument's unit.
 
-    ts: the ``now`` of the step that placed it; it meets nothing earlier. expires: None for protection.
+    ts: the ``now`` of the step that placed it; it meets nothing earlier. ts_live: when the venue has it on a tick feed.
+    travelled: it was under way. arrived: the venue has it. drawn: what its next draw counts as. expires: None for
+    protection.
     met: it has met a bar or a tick, so it is no longer new to the market.
     ts_triggered: when the stop fired on a tick feed; it fills on a later tick.
     queue_ahead: base quantity before ours at our limit price; None: not known, only a print through the price fills.
@@ -60,8 +67,12 @@ class VenueOrder:
     margin_mode: MarginMode
     margin_leverage: int
     ts: int
+    ts_live: int
     expires: int | None
     stop_price: Decimal | None
+    arrived: bool = True
+    travelled: bool = False
+    drawn: int = 1
     met: bool = False
     arrival: Decimal | None = None
     ts_triggered: int | None = None
@@ -73,6 +84,18 @@ class VenueOrder:
     def sign(self) -> int:
         """+1 BUY, -1 SELL."""
         return 1 if self.side is Side.BUY else -1
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A change asked of an order, and when it reaches the venue. A CANCEL has neither quantity nor trigger."""
+
+    ts: int
+    client_order_id: str
+    account_id: str
+    operation: OrderOperation
+    quantity: Decimal | None = None
+    trigger_price: Decimal | None = None
 
 
 @dataclass(slots=True)
@@ -115,7 +138,7 @@ def is_of_bar(bar: StepBar, instrument_id: str, plan_id: str) -> bool:
 
 @dataclass(slots=True)
 class Book:
-    """One instrument at the venue.
+    """One instrument at the venue. ``requests``: changes under way to it, in the order they were sent.
 
     ts_last: time of ``last_price``. ts_tick: time of the last trade or quote, -1: none; a bar that covers it fills
     nothing, the ticks already did. bar_us: the shortest bar interval seen; longer bars repeat what it said.
@@ -125,6 +148,7 @@ class Book:
 
     instrument: InstrumentDefined
     orders: dict[str, VenueOrder] = field(default_factory=dict)
+    requests: list[Request] = field(default_factory=list)
     position: VenuePositionState = field(default_factory=VenuePositionState)
     last_price: Decimal | None = None
     ts_last: int = -1
@@ -167,6 +191,7 @@ class Book:
         copied = twin(self)
         copied.orders = {name: twin(order) for name, order in self.orders.items()}
         copied.position = twin(self.position)
+        copied.requests = list(self.requests)
         return copied
 
 
@@ -177,13 +202,13 @@ def is_tick_fed(book: Book, now: int) -> bool:
 
 @dataclass(slots=True)
 class VenueState:
-    """All books and the account's cash. ``next_expiry``: no order expires before it. ``opened``: snapshot sent."""
+    """All books and the account's cash. ``next_due``: nothing arrives or expires before. ``opened``: snapshot sent."""
 
     terms: Terms = field(default_factory=Terms)
     opened: bool = False
     cash: Decimal = ZERO
     books: dict[str, Book] = field(default_factory=dict)
-    next_expiry: int = NEVER
+    next_due: int = NEVER
     step_bar: StepBar | None = None
 
     def copy_for(self, instrument_id: str) -> VenueState:
@@ -197,9 +222,12 @@ class VenueState:
         """Yield the books whose index has this id: some feeds name it by its own, some by the instrument's."""
         return (book for book in self.books.values() if index_id in (book.index_id, book.instrument.instrument_id))
 
-    def expiries(self) -> Iterator[int]:
-        """Yield the expiry of every order that has one."""
+    def due(self) -> Iterator[int]:
+        """Yield every moment at which something expires or arrives."""
         for book in self.books.values():
             for order in book.orders.values():
                 if order.expires is not None:
                     yield order.expires
+                if not order.arrived:
+                    yield order.ts_live
+            yield from (request.ts for request in book.requests)

@@ -67,7 +67,7 @@ def decide_tick(state: VenueState, message: Message, instrument_id: str, trade: 
     draft = Draft(state, instrument_id, message)
     ts = message.envelope.ts_event
     for order in sorted(draft.book.orders.values(), key=_turn):
-        if order.client_order_id in draft.book.orders and ts >= order.ts + draft.state.terms.latency_us:
+        if order.client_order_id in draft.book.orders and ts >= order.ts_live:
             _meet(draft, order, trade, ts)
     if trade is not None and margin.mark_is_missing(draft.book, draft.state.terms, message.now):
         margin.check(draft, trade.last_price, TriggerPriceType.LAST)
@@ -84,12 +84,12 @@ def _turn(order: VenueOrder) -> int:
 def _meet(draft: Draft, order: VenueOrder, trade: Trade | None, ts: int) -> None:
     if order.type is OrderType.LIMIT:
         _limit(draft, order, trade, ts)
-    elif order.type is OrderType.MARKET or _fired(draft, order, ts):
+    elif order.type is OrderType.MARKET or _fired(order, ts):
         _take(draft, order, trade, ts)
 
 
-def _fired(draft: Draft, order: VenueOrder, ts: int) -> bool:
-    return order.ts_triggered is not None and ts >= order.ts_triggered + draft.state.terms.latency_us
+def _fired(order: VenueOrder, ts: int) -> bool:
+    return order.ts_triggered is not None and ts >= order.ts_triggered + order.ts_live - order.ts
 
 
 def _take(draft: Draft, order: VenueOrder, trade: Trade | None, ts: int) -> None:
@@ -169,7 +169,7 @@ def fold_trade(book: Book, terms: Terms, event: Trade, ts: int, now: int) -> Non
     if not book.orders:
         return
     for order in book.orders.values():
-        if ts < order.ts + terms.latency_us:
+        if ts < order.ts_live:
             continue
         _first_meeting(book, order, ts, event.last_price)
         if order.queue_ahead is not None and _hits(order, event):
@@ -192,8 +192,9 @@ def fold_quote(
     """Remember the touch and what it says about the queues ahead of our limits."""
     set_quote(book, bid, bid_quantity, ask, ask_quantity, ts)
     for order in book.orders.values():
-        if ts >= order.ts + terms.latency_us:
-            _first_meeting(book, order, ts, None)
+        if ts < order.ts_live:
+            continue
+        _first_meeting(book, order, ts, None)
         if order.type is OrderType.LIMIT:
             _see_queue(book, order)
 
@@ -243,7 +244,7 @@ def _fire_all(book: Book, terms: Terms, price: Decimal, ts: int, source: Trigger
     if not book.orders or not is_tick_fed(book, ts):
         return
     for order in book.orders.values():
-        if order.trigger_price_type is source and ts >= order.ts + terms.latency_us:
+        if order.trigger_price_type is source and ts >= order.ts_live:
             _fire(order, price, ts, source)
 
 

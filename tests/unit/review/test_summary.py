@@ -107,6 +107,20 @@ def test_a_synthetic_tape_is_named() -> None:
     assert "origin of the tape: SYNTHETIC" in render(run_of((status, 0)))
 
 
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ({}, "(tick feeds only): 0 ms; faults drawn: orders refused, fills cut: 0 %, 0 %; seed 20250318"),
+        (
+            {"latency_us": 50_000, "latency_jitter_us": 25_500, "fault_reject_pct": 5, "seed": 7},
+            "(tick feeds only): 50 .. 75.5 ms; faults drawn: orders refused, fills cut: 5 %, 0 %; seed 7",
+        ),
+    ],
+)
+def test_what_the_paper_venue_assumes_is_said(settings: dict[str, object], line: str) -> None:
+    assert line in render(run_of((settings_changed(**settings), 0)))
+
+
 def test_an_unproven_run_says_so_and_a_failed_proof_shows_the_difference() -> None:
     assert "Proof: not proven" in render(Run())
     report = Report(steps=7, difference=Difference(3, "orders", "orders seq 1, field quantity: 1 became 2"))
