@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 import aiohttp
 import ccxt
@@ -42,6 +43,7 @@ from services.gateways.okx.venue import (
     Outcome,
     Refused,
     Update,
+    VenueClient,
     VenueUnavailable,
 )
 
@@ -285,6 +287,10 @@ class OkxClient:
         """See VenueClient."""
         await self._stream.close()
         await asyncio.gather(self._orders.close(), self._queries.close())
+
+
+if TYPE_CHECKING:
+    _is_a_venue_client: type[VenueClient] = OkxClient
 
 
 def connect(

@@ -13,7 +13,15 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from schemas.events.common import MarginMode, OrderPurpose, OrderType, PositionSide, QuantityUnit, TriggerPriceType
+from schemas.events.common import (
+    MarginMode,
+    OrderPurpose,
+    OrderType,
+    PositionSide,
+    QuantityUnit,
+    Side,
+    TriggerPriceType,
+)
 from schemas.events.market import InstrumentDefined, InstrumentKind
 from schemas.events.orders import AmendIntended, OrderIntended
 from schemas.values import plain
@@ -113,7 +121,9 @@ def _algo(order: OrderIntended, instrument: InstrumentDefined) -> Parameters:
         return {
             **ids, "ordType": "trigger", "triggerPx": trigger, "triggerPxType": watched, "orderPx": AT_MARKET
         }  # fmt: skip
-    spot = {"tgtCcy": "base_ccy"} if instrument.kind is InstrumentKind.SPOT else {}
+    # OKX: only of a spot market buy; a sell counts base anyway.
+    buys_spot = instrument.kind is InstrumentKind.SPOT and order.side is Side.BUY
+    spot = {"tgtCcy": "base_ccy"} if buys_spot else {}
     stop = {"slTriggerPx": trigger, "slTriggerPxType": watched, "slOrdPx": AT_MARKET}
     return {**ids, "ordType": "conditional", **stop, **spot}
 

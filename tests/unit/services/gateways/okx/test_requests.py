@@ -97,8 +97,8 @@ def test_a_stop_watches_the_price_the_intent_names(source: str, text: str) -> No
 
 def test_a_spot_stop_watches_last_and_has_no_reduce_only() -> None:
     order = spot(stop(**SPOT, trigger_price_type=TriggerPriceType.LAST))
-    assert (order["slTriggerPxType"], order["tgtCcy"]) == ("last", "base_ccy")
-    assert "reduceOnly" not in order
+    assert (order["side"], order["slTriggerPxType"]) == ("sell", "last")
+    assert not {"reduceOnly", "tgtCcy", "posSide"} & set(order)
 
 
 def test_a_stop_entry_into_a_swap_is_a_trigger_order() -> None:
