@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
+from aiohttp import web
 
 from schemas.events.common import MarginMode
 from schemas.events.orders import OrderIntended
@@ -218,6 +219,28 @@ def test_leverage_counts_only_when_read_back() -> None:
         desk.okx.faults.plan("account/leverage-info", Fault.DROP_BEFORE, skip=1, times=2)
         assert isinstance(await client.set_leverage(BTC, MarginMode.ISOLATED, 6), InDoubt)
         assert await client.set_leverage(BTC, MarginMode.CROSS, 3) == LeverageSet(3)
+
+    at_desk(scenario)
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirected_order_is_not_sent_again_elsewhere(status: int) -> None:
+    async def scenario(desk: Desk) -> None:
+        async def moved(request: web.Request) -> web.Response:
+            return web.Response(status=status, headers={"Location": desk.okx.rest_url + request.path})
+
+        app = web.Application()
+        app.router.add_route("*", "/{tail:.*}", moved)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        try:
+            desk.client._orders.urls["api"]["rest"] = f"http://127.0.0.1:{runner.addresses[0][1]}"
+            outcome = await submitted(desk, intended("o", limit_price="79000"))
+        finally:
+            await runner.cleanup()
+        assert isinstance(outcome, InDoubt)
+        assert count(desk, "trade/order") == 0
 
     at_desk(scenario)
 

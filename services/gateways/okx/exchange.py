@@ -1,11 +1,12 @@
 """ccxt's OKX client, used for what it is good at: signing, sending, sessions, WebSocket connections.
 
 Its unified orders, trades and balances are not used: they are floats, and its caches keep the last state of an order
-where every step counts (ADR 0019). Four things are changed here, each by overriding a method ccxt calls:
+where every step counts (ADR 0019). Five things are changed here, each by overriding a method ccxt calls:
 
 - ``sign``: a deadline travels as the header ``expTime``, where OKX looks for it;
 - ``handle_errors``: OKX's reply is raised whole with its HTTP status, instead of as a text to be taken apart;
 - ``seconds``: the login signature follows the venue's clock, as ccxt's REST signature already does;
+- ``open``: redirects are not followed;
 - ``handle_message``: private frames go to one sink as they are; subscriptions are confirmed by name.
 
 Importing this module loads ccxt (1.5 s): import it only where it is used.
@@ -18,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import aiohttp
 import ccxt.pro
 
 from services.gateways.okx.hosts import Hosts
@@ -55,6 +57,15 @@ class OkxExchange(ccxt.pro.okx):  # type: ignore[misc]
     """ccxt's OKX with exact replies, deadlines and raw private frames. ``sink``: takes each frame; must not raise."""
 
     sink: Callable[[Frame], None] | None = None
+
+    def open(self, lazy: bool = False) -> None:
+        """Open the session; a redirect is an error, for it would send an order twice and its key elsewhere."""
+        super().open(lazy)
+        if not self.session.trace_configs:
+            watch = aiohttp.TraceConfig()
+            watch.on_request_redirect.append(_refuse_redirect)
+            watch.freeze()
+            self.session.trace_configs.append(watch)
 
     def sign(self, path: str, api: Any = "public", method: str = "GET", params: Any = None) -> Any:
         """Sign a request; a ``expTime`` among the parameters becomes a header."""
@@ -103,6 +114,10 @@ class OkxExchange(ccxt.pro.okx):  # type: ignore[misc]
             client.resolve(True, confirmed(message["arg"]["channel"]))
         else:
             super().handle_message(client, message)
+
+
+async def _refuse_redirect(session: Any, context: Any, params: aiohttp.TraceRequestRedirectParams) -> None:
+    raise aiohttp.ClientError(f"redirected to {params.response.headers.get('Location', '?')[:100]}; not followed")
 
 
 def confirmed(channel: str) -> str:
