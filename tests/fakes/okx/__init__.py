@@ -24,6 +24,8 @@ From synchronous tests, or for other processes (``okx.rest_url``, ``okx.ws_url``
                  out and loses the answer; ``plan("orders", Frame.DUPLICATE)`` doubles a frame.
 ``okx.hub``      connections: ``drop``, ``stall``, ``notice``, ``subscribed``.
 ``okx.clock``    ``advance(hours=2)`` lets time pass at the venue; ``skew_ms`` makes clocks differ.
+``tape``         a market that moves by itself along recorded or made-up minutes, with history; as a process of its own:
+                 ``python -m tests.fakes.okx --port 8799`` prints its addresses and keys and serves until SIGTERM.
 ``okx.rules``    choices where accounts differ or the documentation leaves room (``Rules``).
 
 Where the documentation is silent or sources disagree the worse case is the default; ``Rules`` lists them.
