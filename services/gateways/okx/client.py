@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 import ccxt
+import structlog
 
 from schemas.events.common import MarginMode, PositionSide
 from schemas.events.market import InstrumentDefined, InstrumentKind
@@ -56,6 +57,8 @@ RECENT_FILLS_US = 3 * DAY_US - 3_600_000_000
 RECENT_BILLS_US = 7 * DAY_US - 3_600_000_000
 """How far back the short endpoints reach, less an hour. Source: OKX v5, transaction and bills details."""
 CLOCK_SAMPLES = 3
+
+log = structlog.get_logger(__name__)
 
 
 class OkxClient:
@@ -276,8 +279,8 @@ class OkxClient:
         """Measure the clock again, now and then; an attempt that fails leaves the last measure."""
         try:
             await self.server_time()
-        except VenueUnavailable:
-            return
+        except VenueUnavailable as error:
+            log.info("okx clock not measured", detail=str(error))
 
     def updates(self) -> AsyncIterator[Update]:
         """See VenueClient."""

@@ -31,7 +31,8 @@ from services.gateways.okx.fields import PayloadError, Row
 
 SIDES = {"buy": Side.BUY, "sell": Side.SELL}
 POSITION_SIDES = {"long": PositionSide.LONG, "short": PositionSide.SHORT, "net": None, "": None}
-LIQUIDITIES = {"M": Liquidity.MAKER, "T": Liquidity.TAKER}
+LIQUIDITIES = {"M": Liquidity.MAKER, "T": Liquidity.TAKER, "": Liquidity.TAKER}
+"""Left out: a forced close, which takes; the fee is the venue's own either way."""
 MARGIN_MODES = {"isolated": MarginMode.ISOLATED, "cross": MarginMode.CROSS, "cash": MarginMode.CASH}
 TRIGGERS = {"last": TriggerPriceType.LAST, "mark": TriggerPriceType.MARK, "index": TriggerPriceType.INDEX}
 POSITION_MODES = {"net_mode": PositionMode.NET, "long_short_mode": PositionMode.LONG_SHORT}

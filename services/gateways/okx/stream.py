@@ -144,7 +144,9 @@ class PrivateStream:
                     return "closed"
                 for end in done:
                     end.result()
-                await self._on_idle()
+                waits -= done  # what is left of them is an ``on_idle`` that is over
+                if not done:
+                    waits.add(asyncio.ensure_future(self._on_idle()))
         finally:
             for wait in waits:
                 wait.cancel()

@@ -284,6 +284,13 @@ def test_forced_fills_are_known_over_rest_too(recorded: Recorded, subtype: str, 
     assert replies.execution(row).category is Category(category)
 
 
+def test_a_forced_fill_without_liquidity_took(recorded: Recorded) -> None:
+    row = {**recorded.row("ws_orders_liquidation"), "execType": ""}
+    assert replies.execution_of_update(row).liquidity is Liquidity.TAKER
+    with pytest.raises(PayloadError, match="execType='X'"):
+        replies.execution_of_update({**row, "execType": "X"})
+
+
 def test_account_and_key() -> None:
     row = {"uid": "44705892343619584", "acctLv": "2", "posMode": "net_mode", "perm": "read_only,trade", "ip": ""}
     config = replies.account_config(row)
