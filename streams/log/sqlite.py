@@ -107,8 +107,7 @@ class SqliteLog:
             with self._transaction():
                 if self._end(number, journal.partition) != expected_offset:
                     return Append.FENCED
-                self._insert((journal,))
-                self._insert(outputs)
+                self._insert((journal, *outputs))
         except sqlite3.Error:
             return Append.UNSURE
         return Append.ACCEPTED

@@ -83,8 +83,9 @@ def index(state: ExecutionState, trade: TradeRecord) -> None:
 
 
 def _is_over(state: ExecutionState, trade: TradeRecord) -> bool:
-    busy = any(order.live for order in trade.orders.values())
-    return trade.entry_ended and not busy and not state.tradable(trade)
+    if not trade.entry_ended or any(order.live for order in trade.orders.values()):
+        return False
+    return not state.tradable(trade)
 
 
 def _forget_oldest(state: ExecutionState) -> None:
