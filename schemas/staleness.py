@@ -15,12 +15,13 @@ TRADES_AGE_MAX: Final = 5 * SECOND
 AGE_MAX: Final[dict[Channel, int]] = {
     Channel.TRADES: TRADES_AGE_MAX,
     Channel.QUOTES: TRADES_AGE_MAX,
+    Channel.BOOK: TRADES_AGE_MAX,
     Channel.MARK: 30 * SECOND,
     Channel.INDEX: 30 * SECOND,
 }
-"""Age limit in microseconds of what no feed declared a cadence for. A quote counts like a trade, an index like a mark.
-Source for the mark: OKX v5 mark-price channel, every 200 ms while it moves and every 10 s while it does not; three of
-those 10 s."""
+"""Age limit in microseconds of what no feed declared a cadence for. A quote or book counts like a trade, an index like
+a mark. Source for the mark: OKX v5 mark-price channel, every 200 ms while it moves and every 10 s while it does not;
+three of those 10 s."""
 
 
 def age_max(channel: Channel, cadence_us: int | None) -> int:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import TypeVar
 
 from schemas.events.common import MarginMode, OrderType, PlanOrigin, PositionSide, PriceSource, Regime
-from schemas.events.market import Channel, InstrumentDefined, InstrumentKind
+from schemas.events.market import InstrumentDefined, InstrumentKind
 from schemas.events.plan import PlanProposed
 from schemas.settings import TradingSettings
 from schemas.staleness import AGE_MAX
@@ -279,7 +279,7 @@ def _stale(
 ) -> tuple[str, ...]:
     if market is None:
         return ()
-    quote_age = market.age_max.get(Channel.QUOTES, AGE_MAX[Channel.QUOTES])
+    quote_age = market.age_max.get(market.quote_channel, AGE_MAX[market.quote_channel])
     uses_quote = plan.entry.type is OrderType.MARKET or plan.entry.post_only
     required = state.settings is not None and state.settings.funding_required
     funding = market.funding

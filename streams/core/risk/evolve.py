@@ -14,6 +14,7 @@ from schemas.events.control import SettingsChanged
 from schemas.events.data import QualityChanged
 from schemas.events.intelligence import RegimeClassified
 from schemas.events.market import (
+    BookTop,
     Channel,
     FeedStatus,
     FundingRate,
@@ -80,6 +81,18 @@ def _quote(state: RiskState, event: Quote, message: Message) -> None:
     market.bid_price = event.bid_price
     market.ask_price = event.ask_price
     market.quote_ts = message.envelope.ts_event
+    market.quote_channel = Channel.QUOTES
+
+
+def _book_top(state: RiskState, event: BookTop, message: Message) -> None:
+    """Take the best level of each side like a quote; a book with an empty side leaves the old one to grow stale."""
+    if not event.bids or not event.asks:
+        return
+    market = state.market(event.instrument_id)
+    market.bid_price = event.bids[0].price
+    market.ask_price = event.asks[0].price
+    market.quote_ts = message.envelope.ts_event
+    market.quote_channel = Channel.BOOK
 
 
 def _mark(state: RiskState, event: MarkPrice, message: Message) -> None:
@@ -99,11 +112,11 @@ def _venue_bar(state: RiskState, event: VenueBar, message: Message) -> None:
 
 def _feed_status(state: RiskState, event: FeedStatus, message: Message) -> None:
     """Forget a quote whose channel is down (ADR 18). Trades keep their own age limit: they come without a beat."""
-    if event.channel is Channel.QUOTES and event.state.is_down:
-        market = state.market(event.instrument_id)
+    market = state.market(event.instrument_id)
+    if event.channel is market.quote_channel and event.state.is_down:
         market.bid_price, market.ask_price, market.quote_ts = None, None, 0
     if event.cadence_us is not None and event.channel is not Channel.TRADES:
-        state.market(event.instrument_id).age_max[event.channel] = age_max(event.channel, event.cadence_us)
+        market.age_max[event.channel] = age_max(event.channel, event.cadence_us)
 
 
 def _instrument(state: RiskState, event: InstrumentDefined, message: Message) -> None:
@@ -267,6 +280,7 @@ def _state_changed(state: RiskState, event: TradingStateChanged, message: Messag
 _HANDLERS: dict[type[Event], Callable[[RiskState, Any, Message], None]] = {
     Trade: _trade,
     Quote: _quote,
+    BookTop: _book_top,
     MarkPrice: _mark,
     VenueBar: _venue_bar,
     FeedStatus: _feed_status,

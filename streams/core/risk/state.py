@@ -34,7 +34,10 @@ class Funding:
 
 @dataclass(slots=True)
 class Market:
-    """One instrument as risk sees it. ``age_max``: microseconds by channel, three cadences where one is declared."""
+    """One instrument as risk sees it. ``age_max``: microseconds by channel, three cadences where one is declared.
+
+    ``quote_channel``: where the best bid and ask came from, quotes or the book's top.
+    """
 
     instrument: InstrumentDefined | None = None
     last_price: Decimal | None = None
@@ -43,6 +46,7 @@ class Market:
     bid_price: Decimal | None = None
     ask_price: Decimal | None = None
     quote_ts: int = 0
+    quote_channel: Channel = Channel.QUOTES
     mark_price: Decimal | None = None
     mark_ts: int = 0
     age_max: dict[str, int] = field(default_factory=dict)

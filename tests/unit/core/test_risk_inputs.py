@@ -10,7 +10,7 @@ import pytest
 from schemas.envelope import Event, Message
 from schemas.events.common import OrderType, PriceSource, Side, TradingState, TriggerPriceType
 from schemas.events.control import PauseTrading, ResumeTrading
-from schemas.events.market import Channel, FeedState, Quote, Trade
+from schemas.events.market import BookLevel, BookTop, Channel, FeedState, Quote, Trade
 from schemas.events.plan import Entry, StopSpec
 from schemas.events.risk import CheckResult, DenialCode, PlanApproved
 from schemas.values import SECOND, Price, Quantity
@@ -104,6 +104,27 @@ def test_the_first_quote_after_a_resync_counts_again() -> None:
     assert verdict(spec).sizing.reference_price == D("80020.1")
     silent = later(lost, back, quote("80019.9", "80020.1", ts=LATER - 6 * SECOND))
     assert check(silent, DenialCode.INPUT_STALE).value == "quote"
+
+
+def book(bid: str | None, ask: str, *, ts: int = T0) -> Message:
+    def level(price: str | None) -> tuple[BookLevel, ...]:
+        return () if price is None else (BookLevel(Price(D(price)), ONE),)
+
+    return message(BookTop(BTC, level(bid), level(ask)), ts=ts)
+
+
+def test_a_book_gives_the_touch_like_a_quote() -> None:
+    spec = later(book("80019.9", "80020.1", ts=LATER))
+    assert verdict(spec).sizing.reference_price == D("80020.1")
+    old = later(book("80019.9", "80020.1", ts=T0 + SECOND))
+    assert check(old, DenialCode.INPUT_STALE).value == "quote"
+    lost = later(book("80019.9", "80020.1", ts=T0 + SECOND), feed(Channel.BOOK, state=FeedState.LOST, ts=T0 + SECOND))
+    assert verdict(lost).sizing.reference_price == 80010
+
+
+def test_a_book_with_an_empty_side_leaves_the_touch_to_grow_old() -> None:
+    spec = later(book(None, "80020.1", ts=LATER))
+    assert check(spec, DenialCode.INPUT_STALE).value == "quote"
 
 
 def test_another_channel_that_goes_down_leaves_the_quote() -> None:
