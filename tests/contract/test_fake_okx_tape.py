@@ -111,7 +111,7 @@ def test_it_runs_as_a_process() -> None:
             assert told["live"]["key"] == LIVE_KEY.key
             host = told["rest"].removeprefix("http://")
             client: Any = ccxt.okx({"hostname": host, "urls": {"api": {"rest": "http://{hostname}"}}})
-            assert len(client.fetch_ohlcv(SWAP, "1m")) in {60, 61}
+            assert len(client.fetch_ohlcv(SWAP, "1m")) >= 60
             process.terminate()
             assert process.wait(BOUND_S) == 0
         finally:

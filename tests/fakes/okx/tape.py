@@ -90,14 +90,14 @@ class Tape:
         now = self.venue.clock.now_ms()
         self._minute = now - now % MINUTE_MS
         for number in range(minutes, 0, -1):
-            self._fold(self._minute - number * MINUTE_MS, self._take(), done=True)
+            self._fold(self._minute - number * MINUTE_MS, self._take(), running=number == 1)
         self._begin()
 
     def step(self) -> None:
         """Bring the market to where the venue's clock is, closing the minutes that have passed."""
         now = self.venue.clock.now_ms()
         while now >= self._minute + MINUTE_MS:
-            self._fold(self._minute, self._bar, done=True)
+            self._fold(self._minute, self._bar)
             self._minute += MINUTE_MS
             self._begin()
         price = self._bar.at(Decimal(now - self._minute) / MINUTE_MS)
@@ -125,16 +125,18 @@ class Tape:
         self.venue.set_price(self.inst_id, whole)
         self.venue.print_trade(self.inst_id, whole, text(STEP_CONTRACTS), "buy" if rises else "sell")
 
-    def _fold(self, opened: int, bar: Bar, *, done: bool) -> None:
-        # Write the minute and the longer candles it belongs to; a candle is confirmed by its last minute.
+    def _fold(self, opened: int, bar: Bar, *, running: bool = True) -> None:
+        # Write the minute and the longer candles it belongs to; a candle is confirmed by its last minute. While the
+        # history loads, the unconfirmed states of a candle are left out.
         for name, minutes in BARS_MIN.items():
             length = minutes * MINUTE_MS
             start = opened - opened % length
             known = self._running.get(name)
             whole = bar if known is None or start == opened else _joined(known, bar)
             self._running[name] = whole
-            confirm = done and opened + MINUTE_MS == start + length
-            self._market.set_candle(name, start, _values(whole), confirm=confirm)
+            confirm = opened + MINUTE_MS == start + length
+            if confirm or running:
+                self._market.set_candle(name, start, _values(whole), confirm=confirm)
             if name == "1m":
                 self._market.set_candle(name, start, _values(whole), confirm=confirm, mark=True)
 
