@@ -136,6 +136,7 @@ LISTED: tuple[Family, ...] = (
     Family("position_events", (account.PositionChanged,), (("account_id", "instrument_id", "ts_event"), ("plan_id",))),
     Family("funding_payments", (account.FundingPaid,), BY_PLAN),
     Family("trades_closed", (account.TradeClosed,), BY_PLAN),
+    Family("missed_entries", (account.EntryMissed,), BY_PLAN),
     Family("journal_claims", (journal.Claimed,)),
     Family("journal_commits", (journal.Committed,)),
     Family("checkpoints", (journal.CheckpointTaken,)),

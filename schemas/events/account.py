@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from schemas.envelope import Event
-from schemas.events.common import ExitReason, PlanOrigin, PositionSide, PriceSource
+from schemas.events.common import EntryEnd, ExitReason, PlanOrigin, PositionSide, PriceSource
 from schemas.values import Bps, Micros, Money, Percent, Price, Quantity, Rate, Ratio
 
 
@@ -126,6 +126,30 @@ class Shortfall:
     total: Money
     total_bps: Bps | None
     spread_observed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EntryMissed(Event):
+    """An approved entry that ended without any fill, and what it would have made by then: ``s * Q * (X0 - P0)``.
+
+    ``opportunity`` positive = cost: the market went the plan's way without it. ``intended_quantity`` Q in base units,
+    ``decision_price`` P0 the mid at the decision, ``end_price`` X0 the mid when the entry ended; ``opportunity_bps`` of
+    Q * P0. None where a price was not known. Money that was never on the books: it is in no equity and no trade. Should
+    the venue still report a fill later, that is a trade with a shortfall of its own, and this no longer counts.
+    """
+
+    plan_id: str
+    account_id: str
+    instrument_id: str
+    position_side: PositionSide
+    strategy: str
+    origin: PlanOrigin
+    end: EntryEnd | None
+    intended_quantity: Quantity
+    decision_price: Price | None
+    end_price: Price | None
+    opportunity: Money | None
+    opportunity_bps: Bps | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -597,6 +597,36 @@ CREATE TABLE mark_prices (
   CONSTRAINT mark_prices_pkey PRIMARY KEY (ts_event, log_partition, log_offset)
 );
 CREATE INDEX mark_prices_instrument_id_ts_event_idx ON mark_prices (instrument_id, ts_event);
+CREATE TABLE missed_entries (
+  event_type TEXT NOT NULL,
+  event_id TEXT NOT NULL,
+  correlation_id TEXT NOT NULL,
+  causation_id TEXT NOT NULL,
+  stage TEXT NOT NULL,
+  step BIGINT NOT NULL,
+  ordinal BIGINT NOT NULL,
+  seq BIGINT NOT NULL,
+  ts_event TIMESTAMP WITH TIME ZONE NOT NULL,
+  ts_ingest TIMESTAMP WITH TIME ZONE NOT NULL,
+  settings_digest TEXT NOT NULL,
+  log_partition INTEGER NOT NULL,
+  log_offset BIGINT NOT NULL,
+  plan_id TEXT NOT NULL,
+  account_id TEXT NOT NULL,
+  instrument_id TEXT NOT NULL,
+  position_side TEXT NOT NULL,
+  strategy TEXT NOT NULL,
+  origin TEXT NOT NULL,
+  event_end TEXT,
+  intended_quantity NUMERIC(38, 12) NOT NULL,
+  decision_price NUMERIC(38, 12),
+  end_price NUMERIC(38, 12),
+  opportunity NUMERIC(38, 8),
+  opportunity_bps NUMERIC(38, 8),
+  CONSTRAINT missed_entries_pkey PRIMARY KEY (ts_event, log_partition, log_offset)
+);
+CREATE INDEX missed_entries_event_id_idx ON missed_entries (event_id);
+CREATE INDEX missed_entries_plan_id_idx ON missed_entries (plan_id);
 CREATE TABLE order_events (
   event_type TEXT NOT NULL,
   event_id TEXT NOT NULL,

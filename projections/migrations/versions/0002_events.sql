@@ -83,6 +83,8 @@ SELECT event_type, event_id, correlation_id, causation_id, stage, step, ordinal,
 UNION ALL
 SELECT event_type, event_id, correlation_id, causation_id, stage, step, ordinal, seq, ts_event, ts_ingest, settings_digest, 'accounts' AS log_topic, log_partition, log_offset FROM trades_closed
 UNION ALL
+SELECT event_type, event_id, correlation_id, causation_id, stage, step, ordinal, seq, ts_event, ts_ingest, settings_digest, 'accounts' AS log_topic, log_partition, log_offset FROM missed_entries
+UNION ALL
 SELECT event_type, event_id, correlation_id, causation_id, stage, step, ordinal, seq, ts_event, ts_ingest, settings_digest, 'journal' AS log_topic, log_partition, log_offset FROM journal_claims
 UNION ALL
 SELECT event_type, event_id, correlation_id, causation_id, stage, step, ordinal, seq, ts_event, ts_ingest, settings_digest, 'journal' AS log_topic, log_partition, log_offset FROM journal_commits
