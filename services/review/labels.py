@@ -48,6 +48,11 @@ LABELS: dict[str, tuple[str, str]] = {
         "Slippage against arrival prices, inside gross, positive = worse",
         "相对到达价的滑点（已含于毛盈亏，正值为不利）",
     ),
+    "missed": (
+        "Opportunity cost of entries that never filled, outside net, positive = the market went their way",
+        "未成交开仓的机会成本（不计入净额，正值表示行情朝计划方向走）",
+    ),
+    "entries": ("entries", "次开仓"),
     "takers": ("taker fills", "吃单成交"),
     "makers": ("maker fills", "挂单成交"),
     "live_from": ("History until, traded from", "此前为历史数据，交易始于"),

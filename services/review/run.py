@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 
 from schemas.envelope import Envelope, Event
-from schemas.events.account import CashFlowed, EquityChanged, FlowKind, PositionChanged, TradeClosed
+from schemas.events.account import CashFlowed, EntryMissed, EquityChanged, FlowKind, PositionChanged, TradeClosed
 from schemas.events.common import Liquidity, PriceSource, Side
 from schemas.events.control import SettingsChanged
 from schemas.events.data import TickQuarantined
@@ -113,6 +113,7 @@ class Run:
     orders: Counter[str] = field(default_factory=Counter)
     fills: Counter[str] = field(default_factory=Counter)
     trades: list[TradeClosed] = field(default_factory=list)
+    missed: dict[str, EntryMissed] = field(default_factory=dict)
     rationale: dict[str, str] = field(default_factory=dict)
     trade_events: dict[str, str] = field(default_factory=dict)
     open_positions: dict[str, PositionChanged] = field(default_factory=dict)
@@ -250,7 +251,12 @@ def _position(run: Run, envelope: Envelope, event: PositionChanged) -> None:
         run.open_positions[event.instrument_id] = event
 
 
+def _missed(run: Run, envelope: Envelope, event: EntryMissed) -> None:
+    run.missed[event.plan_id] = event
+
+
 def _closed(run: Run, envelope: Envelope, event: TradeClosed) -> None:
+    run.missed.pop(event.plan_id, None)  # It filled after all: the trade's own shortfall counts.
     run.trades.append(event)
     run.trade_events[event.trade_id] = envelope.event_id
 
@@ -305,6 +311,7 @@ _HANDLERS: dict[type[Event], Callable[..., None]] = {
     CashFlowed: _cash,
     PositionChanged: _position,
     TradeClosed: _closed,
+    EntryMissed: _missed,
     PlanProposed: _proposed,
     TradingStateChanged: _state,
     FillBooked: _fill,

@@ -167,6 +167,9 @@ def _money(run: Run, language: Language) -> list[str]:
     lines.append(
         f"{word('slippage', language)}: {word('takers', language)} {takers}, {word('makers', language)} {makers}"
     )
+    if run.missed:
+        cost = total(missed.opportunity for missed in run.missed.values() if missed.opportunity is not None)
+        lines.append(f"{word('missed', language)}: {signed(cost)} USDT, {len(run.missed)} {word('entries', language)}")
     equity = run.equity.equity if run.equity else run.initial_cash
     start = run.initial_cash + run.flows
     change = (equity - start) / start * 100 if start else ZERO

@@ -1,4 +1,5 @@
-"""Turns a trade that just ended into its ``TradeClosed``: R, budget multiple and breach, excursions, shortfall.
+"""Turns a trade that just ended into its ``TradeClosed``: R, budget multiple and breach, excursions, shortfall; and an
+entry that never filled into its ``EntryMissed``.
 
 Source: domain definitions, section 7.
 """
@@ -9,12 +10,12 @@ from decimal import Decimal
 from functools import partial
 from typing import NamedTuple
 
-from schemas.events.account import BreachCause, Excursion, Shortfall, TradeClosed
-from schemas.events.common import ExitReason, PlanOrigin
-from schemas.events.orders import FillBooked
-from schemas.values import SECOND, Micros, Money, Price, Quantity, Ratio, money, price, ratio
+from schemas.events.account import BreachCause, EntryMissed, Excursion, Shortfall, TradeClosed
+from schemas.events.common import ExitReason, PlanOrigin, PositionSide
+from schemas.events.orders import EntryEnded, FillBooked
+from schemas.values import SECOND, Micros, Money, Price, Quantity, Ratio, bps, money, price, ratio
 from streams.core.account.excursion import excursion
-from streams.core.account.shortfall import Amounts, amounts_at, shortfall
+from streams.core.account.shortfall import Amounts, amounts_at, opportunity, shortfall
 from streams.core.account.state import Plan, Position, Track
 
 
@@ -63,6 +64,29 @@ def close_trade(
         exit_efficiency=_efficiency(trade.sign * (avg_exit - avg_entry), on_last),
         holding_s=(now - trade.ts_opened) // SECOND,
         **judged._asdict(),
+    )
+
+
+def missed_entry(event: EntryEnded, plan: Plan, end_mid: Decimal | None) -> EntryMissed:
+    """Return what an entry without a fill missed. ``end_mid``: X0, the mid when it ended; None: no price known."""
+    cost = rate = None
+    if plan.p0 is not None and end_mid is not None:
+        sign = 1 if plan.side is PositionSide.LONG else -1
+        cost = opportunity(sign=sign, missed=plan.base_quantity, p0=plan.p0, x0=end_mid)
+        rate = bps(cost / (plan.base_quantity * plan.p0) * 10000)
+    return EntryMissed(
+        plan_id=event.plan_id,
+        account_id=event.account_id,
+        instrument_id=event.instrument_id,
+        position_side=plan.side,
+        strategy=plan.strategy,
+        origin=plan.origin,
+        end=event.end,
+        intended_quantity=Quantity(plan.base_quantity),
+        decision_price=None if plan.p0 is None else price(plan.p0),
+        end_price=None if end_mid is None else price(end_mid),
+        opportunity=cost,
+        opportunity_bps=rate,
     )
 
 

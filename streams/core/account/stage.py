@@ -28,6 +28,7 @@ from schemas.events.market import (
 )
 from schemas.events.orders import (
     AccountSnapshot,
+    EntryEnded,
     FillBooked,
     OrderAccepted,
     OrderAmended,
@@ -43,7 +44,7 @@ from schemas.events.risk import LimitOverridden, PlanApproved, TradingStateChang
 from schemas.settings import TradingSettings
 from schemas.values import Money
 from streams.core.account import cash, records
-from streams.core.account.equity import DAY, effective_mark, measure
+from streams.core.account.equity import DAY, effective_mark, measure, mid_of
 from streams.core.account.excursion import see_bar, see_mark, see_price
 from streams.core.account.fills import FILLS_REMEMBERED, Settled, settle
 from streams.core.account.market import (
@@ -54,6 +55,7 @@ from streams.core.account.market import (
     take_quality,
     take_trade,
 )
+from streams.core.account.review import missed_entry
 from streams.core.account.state import AccountState, Desk, View
 from streams.core.stage import Stage
 from streams.core.twin import twin
@@ -159,6 +161,15 @@ def _evolve_equity(state: AccountState, event: EquityChanged, message: Message) 
     if message.now >= state.next_day:
         state.next_day = (message.now // DAY + 1) * DAY
     return state
+
+
+def _decide_entry_ended(state: AccountState, event: EntryEnded, message: Message) -> Events:
+    """Say what an entry missed that ended without a fill."""
+    desk = state.desks.get(event.instrument_id)
+    plan = None if desk is None else desk.plans.get(event.plan_id)
+    if desk is None or plan is None or event.filled_quantity:
+        return NOTHING
+    return (missed_entry(event, plan, mid_of(desk.view)),)
 
 
 # --- market: prices move in place; with a position open they move equity
@@ -336,6 +347,7 @@ _DECIDE: dict[type[Event], Callable[[AccountState, Any, Message], Events]] = {
     AccountSnapshot: _decide_snapshot,
     FillBooked: _decide_fill,
     VenueFunding: _decide_funding,
+    EntryEnded: _decide_entry_ended,
     TransferCash: _decide_transfer,
     TradingStateChanged: _decide_trading_state,
 }
@@ -372,6 +384,7 @@ STAGE: Stage[AccountState] = Stage(
     takes=(
         *(kind for kind in _EVOLVE if kind is not EquityChanged),
         TradingStateChanged,
+        EntryEnded,
         TimerFired,
     ),
     state_type=AccountState,

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from schemas.envelope import Event
-from schemas.events.account import CashFlowed, EquityChanged, FlowKind, TradeClosed
+from schemas.events.account import CashFlowed, EntryMissed, EquityChanged, FlowKind, TradeClosed
 from schemas.events.common import ExitReason, PlanOrigin, PositionSide, PriceSource
 from schemas.events.market import Channel, FeedOrigin, FeedState, FeedStatus, FundingSettled, LineQuarantined, VenueBar
 from schemas.events.plan import DeclineReason, PlanDeclined
@@ -84,6 +84,18 @@ def test_equity_drawdown_and_the_share_of_substituted_marks_are_shown() -> None:
     text = render(run)
     assert "Equity: 10,000.00 -> 9,500.00 USDT (-5.00 %), largest drawdown 10.00 %" in text
     assert "share of equity points: 50.00 %" in text
+
+
+def test_what_entries_missed_is_summed_and_one_that_filled_late_does_not_count() -> None:
+    def missed(plan_id: str, cost: str | None) -> EntryMissed:
+        opportunity = None if cost is None else Money(Decimal(cost))
+        return replace(sample(EntryMissed, 1), plan_id=plan_id, opportunity=opportunity)
+
+    late = replace(closed(ExitReason.STOP, "-1", "-1"), plan_id="late")
+    told = [(missed("a", "120.5"), 1), (missed("b", "-20"), 2), (missed("c", None), 3), (missed("late", "999"), 4)]
+    text = render(run_of(*told, (late, 5)))
+    assert "went their way: +100.50 USDT, 3 entries" in text
+    assert "went their way" not in render(run_of((late, 1)))
 
 
 def test_missing_funding_settlements_are_counted() -> None:
