@@ -1,0 +1,225 @@
+"""One gateway's orders at work: every action is a coroutine that asks the venue and puts the answer on the log.
+
+The order of things inside an action is the protocol: the attempt is accepted by the log before the send, fills are
+reported before the end of their order. Any number of actions may run at once, one for an order; appends are not
+awaited, so that no two of them interleave. Nothing here sleeps or knows an event loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from schemas.envelope import Event
+from schemas.events.common import NotSentReason
+from schemas.events.market import InstrumentDefined
+from schemas.events.orders import AmendIntended, NotSent
+from schemas.values import Micros, Price, Quantity
+from services.gateways.okx import protocol
+from services.gateways.okx.facts import VenueExecution, VenueOrder
+from services.gateways.okx.owner import Owner, ReportsTopic, read_intents
+from services.gateways.okx.protocol import Need, need_of
+from services.gateways.okx.tracked import Orders, Phase, Tracked
+from services.gateways.okx.venue import SEND_DEADLINE_US, VenueClient, VenueUnavailable, is_algo
+from streams.log.base import EventLog
+from streams.reader import SeqReader
+
+FILLS_OVERLAP_US = 60_000_000
+"""How far before the oldest moment of interest fills are asked for: clocks differ, and repeats are dropped."""
+Instruments = Callable[[str], InstrumentDefined | None]
+
+
+class OrderDesk:
+    """The orders of one shard and the one gateway that may act for them.
+
+    ``open`` first; then, again and again, ``read`` and the coroutines of ``due``. GatewayStopped is its end.
+    """
+
+    def __init__(
+        self,
+        log: EventLog,
+        shard: int,
+        client: VenueClient,
+        owner: Owner,
+        *,
+        clock: Callable[[], int],
+        instruments: Instruments,
+    ) -> None:
+        self.client = client
+        self.clock = clock
+        self.orders = Orders()
+        self.reports = ReportsTopic(log, shard, owner, clock, self.orders.reported)
+        self._intents = SeqReader(log, "orders", shard)
+        self._instruments = instruments
+        self._actions: dict[Need, Callable[[Tracked], Coroutine[Any, Any, None]]] = {
+            Need.SEND: self.send,
+            Need.GIVE_UP: self.give_up,
+            Need.LOOK: self.look,
+            Need.CANCEL: self.cancel,
+            Need.AMEND: self.amend,
+        }
+
+    def open(self) -> None:
+        """Claim the reports and learn from the log where every order is. Raises GatewayStopped, OtherAccount."""
+        end = self.reports.claim()
+        self.read()  # after the claim and before the reports up to it: every one of them follows its intent
+        self.reports.take_up_to(end)
+        self.look_again()
+
+    def read(self) -> int:
+        """Take new intents; return how many records counted."""
+        return read_intents(self._intents, self.orders)
+
+    def look_again(self) -> None:
+        """Ask the venue for every order it should have: at the start, and after a time without its updates."""
+        for order in self.orders.live():
+            order.pace.look = order.phase is Phase.AT_VENUE
+
+    def due(self) -> list[Coroutine[Any, Any, None]]:
+        """Return the actions that are due now, each marked as under way: run every one of them to its end."""
+        now = self.clock()
+        found = [(order, need) for order in self.orders.live() if (need := need_of(order, now)) is not None]
+        return [self._act(order, need) for order, need in found]
+
+    def _act(self, order: Tracked, need: Need) -> Coroutine[Any, Any, None]:
+        order.pace.busy = True
+        return self._acting(order, need)
+
+    async def _acting(self, order: Tracked, need: Need) -> None:
+        try:
+            await self._actions[need](order)
+        finally:
+            order.pace.busy = False
+
+    # -- actions --------------------------------------------------------------------------------------------------
+
+    async def send(self, order: Tracked) -> None:
+        """Confirm the leverage an entry needs, log the attempt, send once, report the answer."""
+        instrument = self._instruments(order.intent.instrument_id)
+        if instrument is None:
+            detail = f"{order.intent.instrument_id}: no such instrument at the venue"
+            return self._say(order, [NotSent(*order.names, NotSentReason.UNSENDABLE, self.reports.claim_id, detail)])
+        if protocol.sets_leverage(order.intent) and not await self._leverage(order):
+            return None
+        now = self.clock()
+        if order.phase is Phase.OVER or order.cancel_reason is not None or protocol.is_too_late(order, now):
+            return None  # meanwhile; what it needs now is another matter
+        attempt = protocol.attempt_of(order, self.reports.claim_id, now)
+        self._say(order, [attempt])
+        order.pace.refused = False
+        answer = await self.client.submit(protocol.as_sent(order, attempt), instrument)
+        return self._say(order, protocol.after_submit(order, answer, self.reports.claim_id, self.clock()))
+
+    async def _leverage(self, order: Tracked) -> bool:
+        intent = order.intent
+        answer = await self.client.set_leverage(
+            intent.instrument_id, intent.margin_mode, intent.margin_leverage, position_side=intent.position_side
+        )
+        may, events = protocol.after_leverage(order, answer, self.reports.claim_id, self.clock())
+        self._say(order, events)
+        return may
+
+    async def give_up(self, order: Tracked) -> None:
+        """Say that an order was not sent."""
+        self._say(order, [protocol.give_up(order, self.reports.claim_id, self.clock())])
+
+    async def look(self, order: Tracked) -> None:
+        """Ask the venue where an order is and report what that lets us say."""
+        asked_at = self.clock()
+        order.pace.not_before = asked_at + protocol.LOOK_US
+        try:
+            found = await self.client.find_order(
+                order.intent.client_order_id, order.intent.instrument_id, is_algo=is_algo(order.intent)
+            )
+            unknown = found is None or found.filled_quantity > order.filled
+            executions = await self.client.fills(self._since(order)) if unknown else ()
+        except VenueUnavailable:
+            return  # nobody knows yet
+        if found is not None:
+            self._say(order, protocol.terms_seen(order, found), ts_event=found.ts_updated)
+        for execution in protocol.of_order(executions, order):
+            self._fill(order, execution)
+        if found is None:
+            self._say(order, protocol.absent(order, asked_at, self.reports.claim_id))
+        else:
+            self._say(order, protocol.end_seen(order, found, self.clock()), ts_event=found.ts_updated)
+
+    def _since(self, order: Tracked) -> Micros:
+        attempted = self.clock() if order.deadline is None else order.deadline - SEND_DEADLINE_US
+        return Micros(attempted - FILLS_OVERLAP_US)
+
+    async def cancel(self, order: Tracked) -> None:
+        """Ask the venue to take an order away, then where it is."""
+        protocol.after_change(order, await self.client.cancel(order.intent), self.clock())
+        await self.look(order)
+
+    async def amend(self, order: Tracked) -> None:
+        """Ask the venue to change an order to what is wanted now, then how it stands."""
+        instrument = self._instruments(order.intent.instrument_id)
+        if instrument is None:
+            return
+        change, asked = _change(order), order.amend_id
+        answer = await self.client.amend(change, order.intent, instrument)
+        protocol.after_change(order, answer, self.clock())
+        await self.look(order)
+        if order.amend_id == asked:
+            self._say(order, protocol.amend_refused(order, answer), causation_id=asked)
+
+    # -- what the venue says by itself ----------------------------------------------------------------------------
+
+    def seen(self, found: VenueOrder) -> None:
+        """Report what the venue's view of an order of ours lets us say; of another's, nothing."""
+        order = self.orders.orders.get(found.client_order_id or "")
+        if order is not None:
+            self._say(order, protocol.terms_seen(order, found), ts_event=found.ts_updated)
+            self._say(order, protocol.end_seen(order, found, self.clock()), ts_event=found.ts_updated)
+
+    def fills(self, executions: Sequence[VenueExecution]) -> None:
+        """Report the executions that were not reported yet.
+
+        Not those of an order whose change is under way: its terms come first, so the venue is asked for both.
+        """
+        for execution in executions:
+            order = self.orders.orders.get(execution.client_order_id or "")
+            if order is None or not order.amend_due:
+                self._fill(order, execution)
+            else:
+                order.pace.look, order.pace.not_before = True, 0
+
+    def _fill(self, order: Tracked | None, execution: VenueExecution) -> None:
+        if self.orders.knows(execution.instrument_id, execution.trade_id):
+            return
+        event = protocol.fill_of(execution, order, self.reports.owner.account_id)
+        if event is None:
+            return
+        if order is None:
+            self.reports.report(event, ts_event=execution.ts_event)
+        else:
+            self._say(order, [event], ts_event=execution.ts_event)
+
+    def _say(
+        self, order: Tracked, events: Sequence[Event], *, ts_event: int | None = None, causation_id: str = ""
+    ) -> None:
+        for event in events:
+            self.reports.report(
+                event,
+                ts_event=self.clock() if ts_event is None else ts_event,
+                causation_id=causation_id or order.intent_id,
+                plan_id=order.intent.plan_id,
+            )
+
+
+def _change(order: Tracked) -> AmendIntended:
+    """Return the change from what is in force to what is wanted."""
+    quantity = None if order.wanted_quantity == order.quantity else Quantity(order.wanted_quantity)
+    moved = order.wanted_trigger is not None and order.wanted_trigger != order.trigger_price
+    trigger = Price(order.wanted_trigger) if moved and order.wanted_trigger is not None else None
+    return AmendIntended(
+        order.intent.client_order_id,
+        order.intent.plan_id,
+        order.intent.account_id,
+        order.intent.instrument_id,
+        quantity,
+        trigger,
+        None,
+    )
