@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import is_dataclass
 from types import ModuleType
 
 from schemas.envelope import Event
@@ -15,7 +16,7 @@ def _collect() -> dict[str, type[Event]]:
         name: value
         for area in AREAS
         for name, value in vars(area).items()
-        if isinstance(value, type) and issubclass(value, Event) and value is not Event
+        if isinstance(value, type) and issubclass(value, Event) and is_dataclass(value)
     }
 
 

@@ -61,8 +61,15 @@ class FeedOrigin(StrEnum):
     SYNTHETIC = "SYNTHETIC"
 
 
+class Tick(Event):
+    """A message of one channel about one instrument: what quality judges before any other stage sees it."""
+
+    __slots__ = ()
+    instrument_id: str
+
+
 @dataclass(frozen=True, slots=True)
-class Trade(Event):
+class Trade(Tick):
     """One public trade. ``side``: the aggressor's."""
 
     instrument_id: str
@@ -73,7 +80,7 @@ class Trade(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class Quote(Event):
+class Quote(Tick):
     """Best bid and ask."""
 
     instrument_id: str
@@ -92,7 +99,7 @@ class BookLevel:
 
 
 @dataclass(frozen=True, slots=True)
-class BookTop(Event):
+class BookTop(Tick):
     """The best five levels a side, best first, whenever one of them changed."""
 
     instrument_id: str
@@ -102,7 +109,7 @@ class BookTop(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class MarkPrice(Event):
+class MarkPrice(Tick):
     """The venue's mark price."""
 
     instrument_id: str
@@ -110,7 +117,7 @@ class MarkPrice(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class IndexPrice(Event):
+class IndexPrice(Tick):
     """The venue's index price."""
 
     instrument_id: str
@@ -118,7 +125,7 @@ class IndexPrice(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class FundingRate(Event):
+class FundingRate(Tick):
     """A forecast of the next funding rate; nothing is paid on it."""
 
     instrument_id: str
@@ -128,7 +135,7 @@ class FundingRate(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class FundingSettled(Event):
+class FundingSettled(Tick):
     """The funding rate that was settled at ``ts_funding``; positive: longs pay."""
 
     instrument_id: str
@@ -138,7 +145,7 @@ class FundingSettled(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class VenueBar(Event):
+class VenueBar(Tick):
     """A closed bar of trades as the venue published it; its ``ts_event`` is its close time.
 
     ``backfill``: history loaded for warm-up; stages learn from it, nothing is decided or filled on it.

@@ -17,6 +17,7 @@ from streams.core.bars import build
 from streams.core.bars.state import NEVER, BarsState, Book
 from streams.core.stage import Stage
 
+_PRINTS = (Trade, VenueBar)
 _CLOCKS = frozenset((Quote, BookTop, MarkPrice, TimerFired))
 """Messages that matter here only for the time they carry."""
 
@@ -24,17 +25,17 @@ _CLOCKS = frozenset((Quote, BookTop, MarkPrice, TimerFired))
 def decide(state: BarsState, message: Message) -> Sequence[Event]:
     """Return the bars this message closes; nothing for a print inside its minute."""
     event, now = message.event, message.now
-    kind = type(event)
     closed: list[BarClosed] = []
     instrument_id = ""
-    if kind is Trade or kind is VenueBar:
-        instrument_id = event.instrument_id  # type: ignore[attr-defined]
+    if isinstance(event, _PRINTS):
+        instrument_id = event.instrument_id
         book = state.books.get(instrument_id)
         if now < state.due_us:
-            if kind is Trade and _closes_nothing(book, message.envelope.ts_event):
-                return ()
-            if book is not None and kind is VenueBar and build.closes_only_itself(book, event):  # type: ignore[arg-type]
-                return (build.venue_bar_closed(event, book.quality),)  # type: ignore[arg-type]
+            if isinstance(event, Trade):
+                if _closes_nothing(book, message.envelope.ts_event):
+                    return ()
+            elif book is not None and build.closes_only_itself(book, event):
+                return (build.venue_bar_closed(event, book.quality),)
         trial = Book() if book is None else book.trial()
         closed = _fold(trial, message)
         closed += build.close_by_clock(trial, instrument_id, now)
@@ -52,13 +53,12 @@ def evolve(state: BarsState, message: Message) -> BarsState:
     kind = type(event)
     if kind is BarClosed or (now < state.due_us and kind in _CLOCKS):
         return state
-    if kind is Trade or kind is VenueBar:
-        instrument_id: str = event.instrument_id  # type: ignore[attr-defined]
-        book = state.books.get(instrument_id)
+    if isinstance(event, _PRINTS):
+        book = state.books.get(event.instrument_id)
         if book is None:
-            book = state.books[instrument_id] = Book()
-        if kind is Trade and now < state.due_us and _closes_nothing(book, message.envelope.ts_event):
-            build.fold_print(book, event, message.envelope.ts_event)  # type: ignore[arg-type]
+            book = state.books[event.instrument_id] = Book()
+        if isinstance(event, Trade) and now < state.due_us and _closes_nothing(book, message.envelope.ts_event):
+            build.fold_print(book, event, message.envelope.ts_event)
             return state
         _fold(book, message)
         _reschedule(state, book)

@@ -22,6 +22,7 @@ from schemas.events.market import (
     InstrumentDefined,
     MarkPrice,
     Quote,
+    Tick,
     Trade,
     VenueBar,
 )
@@ -37,27 +38,24 @@ _UNKNOWN = Slot()
 def decide(state: QualityState, message: Message) -> Sequence[Event]:
     """Return what this message says about data quality; nothing at all for an ordinary tick."""
     event = message.event
-    kind = type(event)
-    judge = JUDGES.get(kind)
-    if judge is None:
+    if not isinstance(event, Tick):
         return _decide_status(state, message)
-    slot = state.slots.get(event.instrument_id, _UNKNOWN)  # type: ignore[attr-defined]
-    verdict = judge(slot, event, message.envelope.ts_event)
-    if verdict is None and slot.calm and (kind is not VenueBar or gaps.follows(slot, event)):  # type: ignore[arg-type]
+    slot = state.slots.get(event.instrument_id, _UNKNOWN)
+    verdict = JUDGES[type(event)](slot, event, message.envelope.ts_event)
+    if verdict is None and slot.calm and (not isinstance(event, VenueBar) or gaps.follows(slot, event)):
         now = message.now
         if now < state.next_check_us:
             return ()
         if slot.punctual(now):
-            return _decide_clock(state, now, skip=event.instrument_id)  # type: ignore[attr-defined]
-    return _decide_tick(state, message, slot, verdict)
+            return _decide_clock(state, now, skip=event.instrument_id)
+    return _decide_tick(state, message, event, slot, verdict)
 
 
 def evolve(state: QualityState, message: Message) -> QualityState:
     """Fold a tick, a feed's word, or an event of this stage's own. Changes the state in place."""
     event, now = message.event, message.now
-    judge = JUDGES.get(type(event))
-    if judge is not None:
-        _evolve_tick(state, message)
+    if isinstance(event, Tick):
+        _evolve_tick(state, event, message.envelope.ts_event, now)
     elif isinstance(event, QualityChanged):
         slot = state.slots[event.instrument_id]
         slot.quality, slot.reasons = event.quality, event.reasons
@@ -72,34 +70,32 @@ def evolve(state: QualityState, message: Message) -> QualityState:
     return state
 
 
-def _evolve_tick(state: QualityState, message: Message) -> None:
-    event, ts = message.event, message.envelope.ts_event
-    slot = state.slots.get(event.instrument_id)  # type: ignore[attr-defined]
+def _evolve_tick(state: QualityState, event: Tick, ts: int, now: int) -> None:
+    slot = state.slots.get(event.instrument_id)
     if slot is None:
         return
     kind = type(event)
     verdict = JUDGES[kind](slot, event, ts)
     if verdict is not None:
-        folding.refuse(slot, event, verdict, message.now)
+        folding.refuse(slot, event, verdict, now)
         return
     if slot.calm:
         folding.ACCEPT[kind](slot, event, ts)
     else:
         folding.accept(slot, event, ts)
-    if kind is Trade:
-        folding.remember_trade(slot, event.trade_id)  # type: ignore[attr-defined]
+    if isinstance(event, Trade):
+        folding.remember_trade(slot, event.trade_id)
 
 
-def _decide_tick(state: QualityState, message: Message, slot: Slot, verdict: Verdict) -> Sequence[Event]:
-    event = message.event
-    instrument_id: str = event.instrument_id  # type: ignore[attr-defined]
+def _decide_tick(state: QualityState, message: Message, event: Tick, slot: Slot, verdict: Verdict) -> Sequence[Event]:
+    instrument_id = event.instrument_id
     outputs: list[Event] = []
     if verdict is not None:
         channel, (reason, detail) = CHANNELS[type(event)], verdict
         outputs.append(TickQuarantined(instrument_id, channel, reason, message.envelope.event_id, detail))
         if reason is QuarantineReason.UNKNOWN_INSTRUMENT and instrument_id not in state.slots:
             return outputs + _decide_clock(state, message.now, skip=instrument_id)
-    outputs += _after(slot, message, verdict)
+    outputs += _after(slot, message, event, verdict)
     return outputs + _decide_clock(state, message.now, skip=instrument_id)
 
 
@@ -107,20 +103,19 @@ def _decide_status(state: QualityState, message: Message) -> Sequence[Event]:
     event = message.event
     if isinstance(event, InstrumentDefined | FeedStatus):
         slot = state.slots.get(event.instrument_id, _UNKNOWN)
-        return _after(slot, message, None) + _decide_clock(state, message.now, skip=event.instrument_id)
+        return _after(slot, message, event, None) + _decide_clock(state, message.now, skip=event.instrument_id)
     return _decide_clock(state, message.now, skip="")
 
 
-def _after(slot: Slot, message: Message, verdict: Verdict) -> list[Event]:
+def _after(slot: Slot, message: Message, event: Tick | InstrumentDefined | FeedStatus, verdict: Verdict) -> list[Event]:
     """Try the message out on a copy: the gaps it opens or closes, then the quality that follows."""
-    event, ts, now = message.event, message.envelope.ts_event, message.now
-    instrument_id: str = event.instrument_id  # type: ignore[attr-defined]
+    ts, now = message.envelope.ts_event, message.now
     trial = slot.trial()
     found = gaps.gaps(slot, event, verdict, ts)
     folding.apply(trial, event, verdict, ts=ts, now=now)
     for gap in found:
         folding.apply_gap(trial, gap, now)
-    return [*found, *_overdue(instrument_id, trial, now)]
+    return [*found, *_overdue(event.instrument_id, trial, now)]
 
 
 def _decide_clock(state: QualityState, now: int, *, skip: str) -> list[Event]:

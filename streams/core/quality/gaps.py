@@ -6,20 +6,21 @@ opens and closes one at once, and silence of three cadences opens one.
 
 from __future__ import annotations
 
-from schemas.envelope import Event
 from schemas.events.data import GapClosed, GapOpened
-from schemas.events.market import Channel, FeedState, FeedStatus, VenueBar
+from schemas.events.market import Channel, FeedState, FeedStatus, InstrumentDefined, Tick, VenueBar
 from schemas.timeframes import TIMEFRAMES
 from schemas.values import SECOND, Micros
 from streams.core.quality.checks import CHANNELS, Verdict
 from streams.core.quality.state import Slot
 
 
-def gaps(slot: Slot, event: Event, verdict: Verdict, ts: int) -> list[GapOpened | GapClosed]:
+def gaps(
+    slot: Slot, event: Tick | InstrumentDefined | FeedStatus, verdict: Verdict, ts: int
+) -> list[GapOpened | GapClosed]:
     """Return the gaps this message opens or closes, judged on the state before it."""
     if isinstance(event, FeedStatus):
         return _gaps_of_feed(slot, event, ts)
-    if verdict is not None or type(event) not in CHANNELS:
+    if verdict is not None or isinstance(event, InstrumentDefined):
         return []
     if isinstance(event, VenueBar):
         return _gaps_of_bar(slot, event)
@@ -34,14 +35,13 @@ def _gaps_of_feed(slot: Slot, event: FeedStatus, ts: int) -> list[GapOpened | Ga
     return [GapOpened(event.instrument_id, event.channel, Micros(lane.ts_last or ts), detail)]
 
 
-def _gaps_of_tick(slot: Slot, event: Event, ts: int) -> list[GapOpened | GapClosed]:
+def _gaps_of_tick(slot: Slot, event: Tick, ts: int) -> list[GapOpened | GapClosed]:
     channel = CHANNELS[type(event)]
     lane = slot.lane(channel)
     if lane.gap_from is None:
         return []
     missing = None if lane.cadence_us is None else max(0, (ts - lane.gap_from) // lane.cadence_us - 1)
-    instrument_id: str = event.instrument_id  # type: ignore[attr-defined]
-    return [GapClosed(instrument_id, channel, Micros(lane.gap_from), Micros(ts), missing)]
+    return [GapClosed(event.instrument_id, channel, Micros(lane.gap_from), Micros(ts), missing)]
 
 
 def _gaps_of_bar(slot: Slot, event: VenueBar) -> list[GapOpened | GapClosed]:

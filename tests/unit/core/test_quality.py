@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 
 from schemas.envelope import Message
+from schemas.events import EVENT_TYPES
 from schemas.events.common import Quality
 from schemas.events.data import (
     GapClosed,
@@ -19,10 +20,13 @@ from schemas.events.market import (
     BookTop,
     Channel,
     FundingSettled,
+    Tick,
     VenueBar,
 )
 from schemas.values import Price, Quantity, Rate
 from streams.core.quality import STAGE
+from streams.core.quality.checks import CHANNELS, JUDGES
+from streams.core.quality.folding import ACCEPT
 from streams.core.quality.state import TRADE_IDS_KEPT
 from tests.builders import T0, at, btc_swap, eth_swap, message
 from tests.quality_ticks import BTC, ETH, bar, changed, mark, quarantined, quote, reason_of, trade
@@ -200,3 +204,9 @@ def test_sets_aside_a_bar_and_a_settlement_seen_before() -> None:
     assert reason_of(spec.when(bar(1, "80000"))) is QuarantineReason.DUPLICATE
     assert reason_of(spec.when(bar(0, "80000"))) is QuarantineReason.OUT_OF_ORDER
     assert reason_of(spec.when(settled, ts=at(130))) is QuarantineReason.DUPLICATE
+
+
+def test_judges_every_kind_of_tick_there_is() -> None:
+    kinds = {kind for kind in EVENT_TYPES.values() if issubclass(kind, Tick)}
+    assert kinds == set(JUDGES) == set(CHANNELS) == set(ACCEPT)
+    assert kinds < set(STAGE.takes)
