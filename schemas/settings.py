@@ -105,6 +105,8 @@ class TradingSettings:
     regime_timeframe: str = "15m"
     strategies: tuple[str, ...] = ("trend", "mean_reversion", "breakout")
     rules_enabled: bool = True
+    decision_planner: str = "RULES"
+    model_time_limit_s: int = 60
     regime_exit_enabled: bool = True
     quality_exit_s: int = 3600
 
@@ -130,6 +132,11 @@ class TradingSettings:
     def with_value(self, name: str, text: str) -> TradingSettings:
         """Return these settings with one of them read anew; raises SettingsError as ``from_values`` does."""
         return TradingSettings.from_values({**self.to_values(), name: text})
+
+    @property
+    def decides_alone(self) -> bool:
+        """Return whether every decision bar is planned on, by rules or by a model, without anybody asking."""
+        return self.rules_enabled or self.decision_planner == "MODEL"
 
     def digest(self) -> str:
         """Return 16 hex digits that two equal settings share and two different ones do not."""
@@ -192,6 +199,7 @@ BOUNDS: dict[str, Bound] = {
     "latency_jitter_us": Bound(_ZERO),
     "fault_reject_pct": Bound(_ZERO, Decimal(100)),
     "fault_partial_pct": Bound(_ZERO, Decimal(100)),
+    "model_time_limit_s": Bound(Decimal(1), Decimal(600)),
     "quality_exit_s": Bound(_ZERO),
 }
 """Hard bounds: code, not settings. A value past one stops the start."""
@@ -200,6 +208,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "venue": tuple(Venue),
     "halt_action": ("KEEP_PROTECTED", "FLATTEN"),
     "margin_mode": ("ISOLATED", "CROSS"),
+    "decision_planner": ("RULES", "MODEL"),
     "decision_timeframe": ("1m", "5m", "15m", "1h", "4h"),
     "regime_timeframe": ("1m", "5m", "15m", "1h", "4h"),
 }

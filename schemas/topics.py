@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from schemas.envelope import Event
-from schemas.events import account, control, data, gateway, intelligence, journal, market, orders, plan, risk
+from schemas.events import account, control, data, gateway, intelligence, journal, market, model, orders, plan, risk
 from schemas.settings import Venue
 
 PREFIX = "tapeline."
@@ -79,6 +79,14 @@ TOPICS: tuple[Topic, ...] = (
     Topic("features", "instrument_id", "trader", (intelligence.FeaturesComputed,), sequenced=True),
     Topic("signals", "instrument_id", "trader", (intelligence.SignalScored,), sequenced=True),
     Topic("regimes", "instrument_id", "trader", (intelligence.RegimeClassified,), sequenced=True),
+    Topic("prompts", "account_id", "trader", (model.CompletionRequested,), sequenced=True),
+    Topic(
+        "completions",
+        "account_id",
+        "completion service",
+        (model.CompletionReceived, model.CompletionFailed),
+        sequenced=False,
+    ),
     Topic("plans", "account_id", "trader", (plan.PlanProposed, plan.PlanDeclined), sequenced=True),
     Topic(
         "verdicts",
@@ -159,7 +167,7 @@ TOPICS: tuple[Topic, ...] = (
 
 BY_NAME: dict[str, Topic] = {topic.name: topic for topic in TOPICS}
 TOPIC_OF: dict[type[Event], Topic] = {event: topic for topic in TOPICS for event in topic.events}
-INPUTS: tuple[str, ...] = ("settings", "commands", "ticks")
+INPUTS: tuple[str, ...] = ("settings", "commands", "completions", "ticks")
 """Topics every trader takes as input, in the order a runner polls them; ``inputs_of`` says what a shard takes."""
 OUTPUTS: tuple[str, ...] = tuple(topic.name for topic in TOPICS if topic.sequenced)
 """Topics a trader on paper writes; ``outputs_of`` says what a shard's trader writes."""

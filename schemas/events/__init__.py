@@ -6,9 +6,21 @@ from dataclasses import is_dataclass
 from types import ModuleType
 
 from schemas.envelope import Event
-from schemas.events import account, control, data, gateway, intelligence, journal, market, orders, plan, risk
+from schemas.events import account, control, data, gateway, intelligence, journal, market, model, orders, plan, risk
 
-AREAS: tuple[ModuleType, ...] = (market, data, intelligence, control, plan, risk, orders, gateway, account, journal)
+AREAS: tuple[ModuleType, ...] = (
+    market,
+    data,
+    intelligence,
+    control,
+    plan,
+    model,
+    risk,
+    orders,
+    gateway,
+    account,
+    journal,
+)
 
 
 def _collect() -> dict[str, type[Event]]:

@@ -113,7 +113,7 @@ class PlanProposed(Event):
 
 @dataclass(frozen=True, slots=True)
 class PlanDeclined(Event):
-    """No plan, and why: silence is not an answer."""
+    """No plan, and why: silence is not an answer. ``request_id``: of the completion that was asked for and failed."""
 
     account_id: str
     instrument_id: str
@@ -122,3 +122,4 @@ class PlanDeclined(Event):
     detail: str
     evidence: tuple[str, ...]
     command_id: str | None = None
+    request_id: str | None = None

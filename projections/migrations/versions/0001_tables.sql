@@ -195,6 +195,39 @@ CREATE TABLE commands (
   CONSTRAINT commands_pkey PRIMARY KEY (ts_event, log_partition, log_offset)
 );
 CREATE INDEX commands_event_id_idx ON commands (event_id);
+CREATE TABLE completions (
+  event_type TEXT NOT NULL,
+  event_id TEXT NOT NULL,
+  correlation_id TEXT NOT NULL,
+  causation_id TEXT NOT NULL,
+  stage TEXT NOT NULL,
+  step BIGINT NOT NULL,
+  ordinal BIGINT NOT NULL,
+  seq BIGINT NOT NULL,
+  ts_event TIMESTAMP WITH TIME ZONE NOT NULL,
+  ts_ingest TIMESTAMP WITH TIME ZONE NOT NULL,
+  settings_digest TEXT NOT NULL,
+  log_partition INTEGER NOT NULL,
+  log_offset BIGINT NOT NULL,
+  account_id TEXT NOT NULL,
+  request_id TEXT NOT NULL,
+  model TEXT NOT NULL,
+  temperature TEXT,
+  prompt_version TEXT NOT NULL,
+  messages JSONB NOT NULL,
+  raw TEXT,
+  finish_reason TEXT,
+  prompt_tokens BIGINT NOT NULL,
+  completion_tokens BIGINT NOT NULL,
+  cost NUMERIC(38, 8) NOT NULL,
+  latency_ms BIGINT NOT NULL,
+  attempts BIGINT NOT NULL,
+  reason TEXT,
+  detail TEXT,
+  CONSTRAINT completions_pkey PRIMARY KEY (ts_event, log_partition, log_offset)
+);
+CREATE INDEX completions_event_id_idx ON completions (event_id);
+CREATE INDEX completions_request_id_idx ON completions (request_id);
 CREATE TABLE drawdown_warnings (
   event_type TEXT NOT NULL,
   event_id TEXT NOT NULL,
@@ -693,6 +726,7 @@ CREATE TABLE plan_declines (
   detail TEXT NOT NULL,
   evidence JSONB NOT NULL,
   command_id TEXT,
+  request_id TEXT,
   CONSTRAINT plan_declines_pkey PRIMARY KEY (ts_event, log_partition, log_offset)
 );
 CREATE INDEX plan_declines_event_id_idx ON plan_declines (event_id);
@@ -792,6 +826,30 @@ CREATE TABLE projection_position (
   next_seq BIGINT NOT NULL,
   CONSTRAINT projection_position_pkey PRIMARY KEY (projection, topic, partition)
 );
+CREATE TABLE prompts (
+  event_type TEXT NOT NULL,
+  event_id TEXT NOT NULL,
+  correlation_id TEXT NOT NULL,
+  causation_id TEXT NOT NULL,
+  stage TEXT NOT NULL,
+  step BIGINT NOT NULL,
+  ordinal BIGINT NOT NULL,
+  seq BIGINT NOT NULL,
+  ts_event TIMESTAMP WITH TIME ZONE NOT NULL,
+  ts_ingest TIMESTAMP WITH TIME ZONE NOT NULL,
+  settings_digest TEXT NOT NULL,
+  log_partition INTEGER NOT NULL,
+  log_offset BIGINT NOT NULL,
+  account_id TEXT NOT NULL,
+  instrument_id TEXT NOT NULL,
+  facts TEXT NOT NULL,
+  missing_sources JSONB NOT NULL,
+  ts_deadline TIMESTAMP WITH TIME ZONE NOT NULL,
+  execute BOOLEAN NOT NULL,
+  command_id TEXT,
+  CONSTRAINT prompts_pkey PRIMARY KEY (ts_event, log_partition, log_offset)
+);
+CREATE INDEX prompts_event_id_idx ON prompts (event_id);
 CREATE TABLE protection_events (
   event_type TEXT NOT NULL,
   event_id TEXT NOT NULL,

@@ -131,10 +131,25 @@ class Setup:
 
 def propose(view: View) -> Setup | Decline:
     """Return the set-up the rules see, or the reason there is none."""
-    held_back = [cause for cause in view.causes if cause.scope == ACCOUNT]
-    evidence = tuple(item for item in (view.features_id, view.regime_id) if item)
-    if held_back:
-        listed = ", ".join(f"{cause.kind.value} {cause.state.value}" for cause in held_back)
+    why = held_back(view)
+    if why is not None:
+        return why
+    evidence = _evidence(view)
+    if view.regime is Regime.UNKNOWN or view.last_price is None:
+        return Decline(DeclineReason.REGIME_UNKNOWN, "the market has no label yet", evidence)
+    return _choose(view, view.last_price, evidence)
+
+
+def _evidence(view: View) -> tuple[str, ...]:
+    return tuple(item for item in (view.features_id, view.regime_id) if item)
+
+
+def held_back(view: View) -> Decline | None:
+    """Return why nobody needs to look for a set-up now, or None."""
+    causes = [cause for cause in view.causes if cause.scope == ACCOUNT]
+    evidence = _evidence(view)
+    if causes:
+        listed = ", ".join(f"{cause.kind.value} {cause.state.value}" for cause in causes)
         return Decline(DeclineReason.STATE_NOT_ACTIVE, listed, evidence)
     if view.quality is Quality.BAD:
         return Decline(DeclineReason.DATA_QUALITY_BAD, "instrument quality is BAD", evidence)
@@ -143,9 +158,7 @@ def propose(view: View) -> Setup | Decline:
     if not view.features_id or view.warming_up or view.last_price is None:
         listed = ", ".join(view.warming_up) or "no features yet"
         return Decline(DeclineReason.WARMING_UP, listed, evidence)
-    if view.regime is Regime.UNKNOWN:
-        return Decline(DeclineReason.REGIME_UNKNOWN, "the market has no label yet", evidence)
-    return _choose(view, view.last_price, evidence)
+    return None
 
 
 def _choose(view: View, last: Decimal, evidence: tuple[str, ...]) -> Setup | Decline:

@@ -14,12 +14,20 @@ from schemas.events.control import SettingsChanged
 from schemas.events.data import BarClosed, QualityChanged
 from schemas.events.intelligence import FeaturesComputed, RegimeClassified, SignalScored
 from schemas.events.market import Channel, FeedStatus, InstrumentDefined, MarkPrice, Quote, Trade
+from schemas.events.model import CompletionFailed, CompletionReceived, CompletionRequested
+from schemas.events.plan import PlanDeclined
 from schemas.events.risk import LimitOverridden, StateCause, TradingStateChanged
 from schemas.settings import TradingSettings
 from schemas.staleness import AGE_MAX, age_max
 
 REGIME_ONLY = ("rv_rank",)
 """Features no strategy needs: while they warm up the regime says UNKNOWN, and nothing else has to wait for them."""
+
+
+NEVER = 2**62
+"""A moment no message reaches."""
+PENDING_MAX = 16
+"""Completions awaited at once."""
 
 
 @dataclass(slots=True)
@@ -70,13 +78,28 @@ class Book:
         return self.quote_ts > 0 and now - self.quote_ts <= self.quote_age_max
 
 
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A completion that is awaited. ``execute``: its plan goes to risk at once."""
+
+    instrument_id: str
+    ts_deadline: int
+    execute: bool
+    command_id: str | None
+
+
 @dataclass(slots=True)
 class PlannerState:
-    """Books by instrument, the settings in force (None before the first) and the causes that hold trading back."""
+    """Books by instrument, the settings in force (None before the first) and the causes that hold trading back.
+
+    ``pending``: completions awaited, by request; ``next_deadline``: the earliest of theirs.
+    """
 
     settings: TradingSettings | None = None
     books: dict[str, Book] = field(default_factory=dict)
     causes: tuple[StateCause, ...] = ()
+    pending: dict[str, Pending] = field(default_factory=dict)
+    next_deadline: int = NEVER
 
     def book(self, instrument_id: str) -> Book:
         """Return the instrument's record, making it on first sight; only ``evolve`` may call this."""
@@ -87,7 +110,7 @@ class PlannerState:
 
 
 def evolve(state: PlannerState, message: Message) -> PlannerState:
-    """Return the state after a message; the planner's own plans change nothing in it."""
+    """Return the state after a message; the planner's own plans change nothing in it, its questions do."""
     handler = _HANDLERS.get(type(message.event))
     if handler is not None:
         handler(state, message.event, message)
@@ -186,6 +209,27 @@ def _regime(state: PlannerState, event: RegimeClassified, message: Message) -> N
     book.regime, book.uncertainty, book.regime_id = event.regime, event.uncertainty, message.envelope.event_id
 
 
+def _asked(state: PlannerState, event: CompletionRequested, message: Message) -> None:
+    pending = Pending(event.instrument_id, event.ts_deadline, event.execute, event.command_id)
+    state.pending[message.envelope.event_id] = pending
+    _set_deadline(state)
+
+
+def _completed(state: PlannerState, event: CompletionReceived | CompletionFailed, message: Message) -> None:
+    state.pending.pop(event.request_id, None)
+    _set_deadline(state)
+
+
+def _declined(state: PlannerState, event: PlanDeclined, message: Message) -> None:
+    if event.request_id is not None:
+        state.pending.pop(event.request_id, None)
+        _set_deadline(state)
+
+
+def _set_deadline(state: PlannerState) -> None:
+    state.next_deadline = min((pending.ts_deadline for pending in state.pending.values()), default=NEVER)
+
+
 _HANDLERS: dict[type[Event], Callable[[PlannerState, Any, Message], None]] = {
     Trade: _trade,
     Quote: _quote,
@@ -201,4 +245,8 @@ _HANDLERS: dict[type[Event], Callable[[PlannerState, Any, Message], None]] = {
     FeaturesComputed: _features,
     SignalScored: _signal,
     RegimeClassified: _regime,
+    CompletionRequested: _asked,
+    CompletionReceived: _completed,
+    CompletionFailed: _completed,
+    PlanDeclined: _declined,
 }

@@ -254,11 +254,6 @@ def test_generate_answers_warming_up_without_features_and_for_a_stranger() -> No
         assert answer.command_id
 
 
-def test_generate_by_a_model_is_declined_while_there_is_none() -> None:
-    (answer,) = planner().when(GeneratePlan("paper", BTC, Planner.LLM)).emitted
-    assert (answer.reason, answer.origin) == (DeclineReason.CONTEXT_MISSING, PlanOrigin.MODEL)
-
-
 def execute(spec: Spec, *, ts: int = T0, **changes: Any) -> Any:
     document = json.dumps({**json.loads(EXAMPLE), **changes})
     (answer,) = spec.when(message(ExecutePlan("paper", document), ts=ts, event_id="c" * 32)).emitted

@@ -110,7 +110,12 @@ def test_a_checkpoint_with_a_torn_input_position_is_passed_over(bit: int) -> Non
         append_checkpoint(log, replace(checkpoint, inputs=tuple(inputs)))
     trader = plain_trader(log, "again")
     assert trader.start().from_step == 64
-    assert {topic: trader.position(topic) for topic in INPUTS} == {"settings": 1, "commands": 3, "ticks": 60}
+    assert {topic: trader.position(topic) for topic in INPUTS} == {
+        "settings": 1,
+        "commands": 3,
+        "completions": 0,
+        "ticks": 60,
+    }
 
 
 def test_verify_proves_the_state_a_clean_stop_left() -> None:

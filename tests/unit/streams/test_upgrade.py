@@ -120,7 +120,12 @@ def test_a_new_input_topic_is_taken_from_its_beginning_and_a_new_output_topic_nu
     log.append([timer(number) for number in range(3)])
     more_ticks(log)
     trader = run(log, STAGES, NEW)
-    assert {topic: trader.position(topic) for topic in INPUTS} == {"settings": 1, "commands": 3, "ticks": 11}
+    assert {topic: trader.position(topic) for topic in INPUTS} == {
+        "settings": 1,
+        "commands": 3,
+        "completions": 0,
+        "ticks": 11,
+    }
     assert trader.kernel.counters.seqs["fills"] == 0
     assert trader.kernel.counters.step == 15
     report = proof(log)

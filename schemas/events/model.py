@@ -1,0 +1,88 @@
+"""Language models: what the trader asked, and what the completion service brought back. Replay calls no model.
+
+A completion is text until the planner has parsed it; it can become a plan and nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from schemas.envelope import Event
+from schemas.values import Micros, Money
+
+
+class CompletionFailure(StrEnum):
+    """Why there is no completion to parse."""
+
+    TIMEOUT = "TIMEOUT"
+    RATE_LIMITED = "RATE_LIMITED"
+    PROVIDER_ERROR = "PROVIDER_ERROR"
+    OVER_BUDGET = "OVER_BUDGET"
+    TRUNCATED = "TRUNCATED"
+    NOT_CONFIGURED = "NOT_CONFIGURED"
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    """One message of a conversation with a model. ``role``: system, user or assistant."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionRequested(Event):
+    """The planner asks a model for a plan; ``request_id`` of the answer is this event's id.
+
+    ``facts``: what the model may know, as canonical JSON: market, regime, position, limits, context, ids of the events
+    they come from. ``ts_deadline``: an answer taken later is late. ``execute``: the plan goes to risk at once.
+    """
+
+    account_id: str
+    instrument_id: str
+    facts: str
+    missing_sources: tuple[str, ...]
+    ts_deadline: Micros
+    execute: bool
+    command_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionReceived(Event):
+    """A model's answer. ``raw``: its text as it came. ``messages``: all that was sent, a repair round included.
+
+    ``temperature``: decimal text. ``cost``: in USD, 0 where the price is unknown. ``latency_ms``: of all attempts.
+    """
+
+    account_id: str
+    request_id: str
+    model: str
+    temperature: str
+    prompt_version: str
+    messages: tuple[ChatMessage, ...]
+    raw: str
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+    cost: Money
+    latency_ms: int
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class CompletionFailed(Event):
+    """No answer that counts. ``detail`` names the provider's word for it; keys and secrets are not in it."""
+
+    account_id: str
+    request_id: str
+    model: str
+    prompt_version: str
+    messages: tuple[ChatMessage, ...]
+    reason: CompletionFailure
+    detail: str
+    prompt_tokens: int
+    completion_tokens: int
+    cost: Money
+    latency_ms: int
+    attempts: int

@@ -1,0 +1,203 @@
+"""A language model as author of plans: what it is told, how long it has, and what its answer may become.
+
+The answer is text. Only a document that passes the plan schema whole, names the instrument that was asked about, and
+has its prices on the right side of each other becomes a PlanProposed; anything else is a PlanDeclined with the reason.
+Nothing is rescued from prose. Where the planner itself had asked, the rules answer in the model's place.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from decimal import Decimal
+from math import isfinite
+from typing import Any
+
+from schemas.envelope import Event, Message
+from schemas.events.common import PlanOrigin, PositionSide
+from schemas.events.model import CompletionFailed, CompletionFailure, CompletionReceived, CompletionRequested
+from schemas.events.plan import DeclineReason, PlanDeclined
+from schemas.plan_document import PlanDocument, PlanDocumentError, parse_plan_document
+from schemas.settings import TradingSettings
+from schemas.values import SECOND, Micros, plain
+from streams.core.planner.answers import (
+    Author,
+    declined,
+    document_plan,
+    missing_sources,
+    reference_of,
+    rules_answer,
+    snapshot_of,
+    view_of,
+)
+from streams.core.planner.documents import Resolved, resolve
+from streams.core.planner.prices import sign_of
+from streams.core.planner.rules import Decline, View, held_back
+from streams.core.planner.state import PENDING_MAX, Book, Pending, PlannerState
+
+RAW_MAX = 32_768
+"""Characters of an answer that are looked at; a longer one is no plan document."""
+_HUNDRED = Decimal(100)
+_LIMITS = (
+    "risk_budget_pct", "stop_distance_pct_min", "stop_distance_pct_max", "collar_pct", "reward_risk_min",
+    "positions_max", "uncertainty_max",
+)  # fmt: skip
+"""Limits a model is told, as text: it can break none of them, only waste its proposal."""
+
+
+def ask(
+    state: PlannerState,
+    settings: TradingSettings,
+    message: Message,
+    instrument_id: str,
+    view: View,
+    command_id: str | None = None,
+) -> CompletionRequested | PlanDeclined:
+    """Return the question, or why it is not worth asking. ``command_id`` None: the plan will be executed."""
+    why = held_back(view)
+    if why is None and len(state.pending) >= PENDING_MAX:
+        why = Decline(DeclineReason.COMPLETION_FAILED, f"{PENDING_MAX} completions are awaited already")
+    if why is None and command_id is None and _is_awaited(state, instrument_id):
+        why = Decline(DeclineReason.COMPLETION_LATE, "the completion of an earlier bar is still awaited")
+    if why is not None:
+        return declined(settings, instrument_id, PlanOrigin.MODEL, why, command_id)
+    book = state.books[instrument_id]
+    return CompletionRequested(
+        account_id=settings.account_id,
+        instrument_id=instrument_id,
+        facts=_facts(settings, book, message.now, instrument_id, view),
+        missing_sources=missing_sources(book, message.now, view),
+        ts_deadline=Micros(message.now + settings.model_time_limit_s * SECOND),
+        execute=command_id is None,
+        command_id=command_id,
+    )
+
+
+def _is_awaited(state: PlannerState, instrument_id: str) -> bool:
+    return any(pending.instrument_id == instrument_id and pending.execute for pending in state.pending.values())
+
+
+def _facts(settings: TradingSettings, book: Book, now: int, instrument_id: str, view: View) -> str:
+    """Return what the model may know as canonical JSON: sorted keys, decimals as text, no account and no size."""
+    snapshot = snapshot_of(book, now, view)
+    facts: dict[str, Any] = {
+        "instrument_id": instrument_id,
+        "ts_micros": now,
+        "last_price": _text(snapshot.last_price),
+        "mark_price": _text(snapshot.mark_price),
+        "spread_bps": _text(snapshot.spread_bps),
+        "tick_size": _text(book.tick_size),
+        "quality": snapshot.quality.value,
+        "regime": {
+            "label": view.regime.value,
+            "uncertainty": _text(view.uncertainty),
+            "event_id": view.regime_id or None,
+        },
+        "timeframe": view.timeframe,
+        "features": {name: value if isfinite(value) else None for name, value in view.features.items()},
+        "features_event_id": view.features_id or None,
+        "signals": {
+            name: {"score": score.score, "horizon_s": score.horizon_s, "event_id": score.event_id}
+            for name, score in view.scores.items()
+        },
+        "position_open": view.held,
+        "limits": {name: str(getattr(settings, name)) for name in _LIMITS},
+        "missing_sources": list(missing_sources(book, now, view)),
+    }
+    return json.dumps(facts, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _text(value: Decimal | None) -> str | None:
+    return None if value is None else plain(value)
+
+
+def on_completion(state: PlannerState, settings: TradingSettings, message: Message) -> Sequence[Event]:
+    """Return the plan a completion holds, or why there is none. One nobody waits for (any more) says nothing new."""
+    event: Any = message.event
+    pending = state.pending.get(event.request_id)
+    if pending is None or message.now >= pending.ts_deadline:
+        return ()
+    if isinstance(event, CompletionFailed):
+        why = Decline(_REASONS[event.reason], f"{event.reason.value}: {event.detail}", (message.envelope.event_id,))
+        return _without(state, settings, message, event.request_id, pending, why)
+    found = _read(state, pending, event, message)
+    if isinstance(found, Decline):
+        return _without(state, settings, message, event.request_id, pending, found)
+    document, resolved = found
+    identity = message.envelope.event_id
+    author = Author(
+        PlanOrigin.MODEL, pending.execute, pending.command_id, event.model, event.prompt_version, identity
+    )  # fmt: skip
+    return (document_plan(state, settings, message, document, resolved, author),)
+
+
+def expired(state: PlannerState, settings: TradingSettings, message: Message) -> list[Event]:
+    """Return the declines of completions that did not come in time."""
+    late: list[Event] = []
+    for request_id, pending in state.pending.items():
+        if message.now >= pending.ts_deadline:
+            why = Decline(DeclineReason.COMPLETION_LATE, f"no answer in {settings.model_time_limit_s} s")
+            late += _without(state, settings, message, request_id, pending, why)
+    return late
+
+
+def _without(
+    state: PlannerState, settings: TradingSettings, message: Message, request_id: str, pending: Pending, why: Decline
+) -> list[Event]:
+    """Return the decline; where nobody asked for a model in particular, the rules' answer beside it."""
+    instrument_id = pending.instrument_id
+    said: list[Event] = [
+        declined(settings, instrument_id, PlanOrigin.MODEL, why, pending.command_id, request_id)
+    ]  # fmt: skip
+    if pending.execute and settings.rules_enabled:
+        view = view_of(state, settings, state.books[instrument_id])
+        said.append(rules_answer(state, settings, message, instrument_id, view))
+    return said
+
+
+def _read(
+    state: PlannerState, pending: Pending, event: CompletionReceived, message: Message
+) -> tuple[PlanDocument, Resolved] | Decline:
+    identity = (message.envelope.event_id,)
+    if len(event.raw) > RAW_MAX:
+        return Decline(DeclineReason.COMPLETION_INVALID, f"longer than {RAW_MAX} characters", identity)
+    try:
+        document = parse_plan_document(event.raw)
+    except PlanDocumentError as error:
+        return Decline(DeclineReason.COMPLETION_INVALID, str(error), identity)
+    if document.instrument_id != pending.instrument_id:
+        wrong = f"a plan for {document.instrument_id}, asked about {pending.instrument_id}"
+        return Decline(DeclineReason.COMPLETION_INVALID, wrong, identity)
+    book = state.books[pending.instrument_id]
+    found = resolve(document, reference_of(book, message.now), book.tick_size)
+    problem = found if isinstance(found, str) else _misplaced(document, found, state)
+    if problem is not None:
+        return Decline(DeclineReason.COMPLETION_INVALID, problem, identity)
+    assert not isinstance(found, str)
+    return document, found
+
+
+def _misplaced(document: PlanDocument, found: Resolved, state: PlannerState) -> str | None:
+    """Return which price is where it cannot be; risk checks the same again and trusts nobody."""
+    sign, reference = sign_of(document.position_side), found.reference.price
+    entry = found.entry.limit_price or found.entry.trigger_price or reference
+    collar = Decimal(0) if state.settings is None else state.settings.collar_pct
+    if abs(entry - reference) / reference * _HUNDRED > collar:
+        return f"entry {plain(entry)} is more than {collar} % from {plain(reference)}"
+    if found.stop is not None and sign * (entry - found.stop.trigger_price) <= 0:
+        where = "below" if document.position_side is PositionSide.LONG else "above"
+        return f"stop {plain(found.stop.trigger_price)} is not {where} the entry {plain(entry)}"
+    for target in found.targets:
+        if sign * (target.limit_price - entry) <= 0:
+            return f"target {plain(target.limit_price)} is not beyond the entry {plain(entry)}"
+    return None
+
+
+_REASONS = {
+    CompletionFailure.TIMEOUT: DeclineReason.COMPLETION_LATE,
+    CompletionFailure.RATE_LIMITED: DeclineReason.COMPLETION_FAILED,
+    CompletionFailure.PROVIDER_ERROR: DeclineReason.COMPLETION_FAILED,
+    CompletionFailure.OVER_BUDGET: DeclineReason.COMPLETION_OVER_BUDGET,
+    CompletionFailure.TRUNCATED: DeclineReason.COMPLETION_INVALID,
+    CompletionFailure.NOT_CONFIGURED: DeclineReason.COMPLETION_FAILED,
+}
