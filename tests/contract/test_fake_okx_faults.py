@@ -238,6 +238,42 @@ def test_the_venue_liquidates() -> None:
     drive(scenario)
 
 
+@pytest.mark.parametrize(("mode", "mark"), [("isolated", "49200"), ("cross", "40040")])
+def test_a_position_is_due_when_its_margin_is_down_to_maintenance(mode: str, mark: str) -> None:
+    async def scenario(okx: FakeOkx, client: Any) -> None:
+        # 100 contracts, 1 BTC at 50,000: isolated at 50x holds 1,000; maintenance is 0.4 % of the value at mark.
+        # Isolated: 1,000 - 800 = 200 > 196.8, and 4 lower 196 < 196.784. Cross: 9,975 - 9,960 = 15 is far below 160.16.
+        await client.set_leverage(50, SWAP, {"mgnMode": mode})
+        okx.venue.set_book(BTC, [("49999.9", "1000")], [("50000", "1000")])
+        await client.create_order(SWAP, "market", "buy", 100, None, {"tdMode": mode})
+        if mode == "isolated":
+            okx.venue.set_mark(BTC, mark)
+            assert okx.control.liquidate_due() == []
+        okx.venue.set_mark(BTC, str(int(mark) - 4))
+        (order,) = okx.control.liquidate_due()
+        assert (order.category, str(order.average)) == ("full_liquidation", str(int(mark) - 4))
+        assert await client.fetch_positions() == []
+
+    drive(scenario)
+
+
+def test_lists_page_by_id() -> None:
+    async def scenario(okx: FakeOkx, client: Any) -> None:
+        await client.create_order(SWAP, "limit", "buy", 2.5, 49900, ISOLATED)
+        for _ in range(250):
+            okx.venue.print_trade(BTC, "49900", "0.01", "sell")
+        query, pages = {"instType": "SWAP"}, []
+        for _ in range(4):
+            rows = (await client.private_get_trade_fills(query))["data"]
+            pages.append(len(rows))
+            query = {"instType": "SWAP", "after": rows[-1]["billId"]} if rows else query
+        assert pages == [100, 100, 50, 0]
+        newer = {"instType": "SWAP", "before": okx.venue.account.bills[-3]["billId"]}
+        assert len((await client.private_get_trade_fills(newer))["data"]) == 2
+
+    drive(scenario)
+
+
 def test_the_venue_deleverages_a_part() -> None:
     async def scenario(okx: FakeOkx, client: Any) -> None:
         await client.create_order(SWAP, "market", "sell", 4, None, ISOLATED)

@@ -76,12 +76,18 @@ def unrealised(venue: Venue, held: Position) -> Decimal:
     return held.profit(abs(held.size), _mark(venue, held))
 
 
+def maintenance(venue: Venue, held: Position) -> Decimal:
+    """Return the maintenance margin of a position at the mark price."""
+    size = abs(held.size)
+    return held.instrument.notional(size, _mark(venue, held)) * held.instrument.tier_of(size).mmr
+
+
 def position_row(venue: Venue, held: Position) -> Row:
     """Return the row of ``/account/positions`` and of its channel; a closed one shows ``pos`` "0"."""
     instrument, market = held.instrument, venue.market(held.instrument.inst_id)
     mark, size = market.mark, abs(held.size)
     profit, value = unrealised(venue, held), instrument.notional(size, mark)
-    maintenance = value * instrument.tier_of(size).mmr
+    needed = maintenance(venue, held)
     margin = held.initial_margin(mark)
     ratio = text((profit / margin).quantize(Decimal("0.000001"))) if margin else "0"
     return (
@@ -99,12 +105,12 @@ def position_row(venue: Venue, held: Position) -> Row:
             "instType": instrument.inst_type,
             "last": text(market.last),
             "lever": text(held.lever),
-            "liqPx": text(_liquidation_price(venue, held, mark)) if size else "",
+            "liqPx": text(_liquidation_price(venue, held)) if size else "",
             "margin": text(held.margin) if held.margin_mode == "isolated" else "",
             "markPx": text(mark),
             "mgnMode": held.margin_mode,
-            "mgnRatio": text(((margin + profit) / maintenance).quantize(Decimal("0.0001"))) if maintenance else "",
-            "mmr": text(maintenance),
+            "mgnRatio": text(((margin + profit) / needed).quantize(Decimal("0.0001"))) if needed else "",
+            "mmr": text(needed),
             "notionalUsd": text(value),
             "pos": text(held.size),
             "posId": held.pos_id,
@@ -193,12 +199,11 @@ def config_row(venue: Venue, *, label: str, permissions: str, address: str) -> R
     }
 
 
-def _liquidation_price(venue: Venue, held: Position, mark: Decimal) -> Decimal:
+def _liquidation_price(venue: Venue, held: Position) -> Decimal:
     # Where the margin is down to maintenance: isolated, its own; cross, what the account can spare.
     size = held.instrument.notional(abs(held.size), Decimal(1))
     backing = held.margin if held.margin_mode == "isolated" else venue.account.cash.get(held.instrument.settle, ZERO)
-    maintenance = held.instrument.notional(abs(held.size), mark) * held.instrument.tier_of(abs(held.size)).mmr
-    price = held.average - held.direction * (backing - maintenance) / size
+    price = held.average - held.direction * (backing - maintenance(venue, held)) / size
     return max(price, ZERO).quantize(held.instrument.tick)
 
 

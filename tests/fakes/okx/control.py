@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from tests.fakes.okx.account import Position
+from tests.fakes.okx.account_rows import maintenance, unrealised
 from tests.fakes.okx.errors import VenueError
 from tests.fakes.okx.numbers import text
 from tests.fakes.okx.orders import Order
@@ -38,6 +39,23 @@ class Control:
         for order in self.venue.trading.open_orders(inst_id):
             self.venue.trading.end(order, RISK)
         return self._force(held, abs(held.size), price, "full_liquidation")
+
+    def liquidate_due(self) -> list[Order]:
+        """Liquidate every position whose margin is down to maintenance at the mark price, at that price."""
+        due = [held for held in self.venue.account.open_positions() if self._is_due(held)]
+        return [self._liquidate_at_mark(held) for held in due]
+
+    def _liquidate_at_mark(self, held: Position) -> Order:
+        price = text(self.venue.market(held.instrument.inst_id).mark)
+        return self.liquidate(held.instrument.inst_id, price, margin_mode=held.margin_mode, side=held.side)
+
+    def _is_due(self, held: Position) -> bool:
+        venue, currency = self.venue, held.instrument.settle
+        if held.margin_mode == "isolated":
+            return held.margin + unrealised(venue, held) <= maintenance(venue, held)
+        crossed = [p for p in venue.account.open_positions() if p.margin_mode == "cross"]
+        worth = venue.account.cash.get(currency, Decimal(0)) + sum(unrealised(venue, p) for p in crossed)
+        return worth <= sum(maintenance(venue, p) for p in crossed)
 
     def deleverage(
         self, inst_id: str, size: str, price: str, *, margin_mode: str = "isolated", side: str = "net"

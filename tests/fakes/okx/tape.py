@@ -151,9 +151,10 @@ class MovingMarket:
             tape.load(history_min)
 
     def step(self) -> None:
-        """Move everything to now."""
+        """Move everything to now; liquidate and settle what is due."""
         for tape in self._tapes:
             tape.step()
+        self.control.liquidate_due()
         for inst_id, market in self.venue.markets.items():
             while market.instrument.is_swap and self.venue.clock.now_ms() >= market.funding.time_ms:
                 self.control.settle_funding(inst_id)
