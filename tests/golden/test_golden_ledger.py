@@ -8,15 +8,21 @@ import pytest
 
 from schemas.events.account import BreachCause, EquityChanged, FundingPaid, PositionChanged, TradeClosed
 from schemas.events.common import ExitReason, OrderPurpose, PositionSide
-from streams.core.account import STAGE
+from schemas.events.orders import FillBooked
+from schemas.events.risk import ReductionApproved
+from streams.core.account import STAGE as ACCOUNT
 from streams.core.account.ledger import funding_payment
+from streams.core.execution import STAGE as EXECUTION
+from streams.core.venue import STAGE as VENUE
 from tests.account_events import BTC, MAKER, approved, buy, funding, mark, sell, snapshot
 from tests.builders import T0, at, btc_swap, message, settings_changed
+from tests.rig import Rig
+from tests.rig import approved as given_verdict
 from tests.spec import Spec, given
 
 
 def account(cash: str = "10000") -> Spec:
-    return given(STAGE, settings_changed(), btc_swap(), snapshot(cash))
+    return given(ACCOUNT, settings_changed(), btc_swap(), snapshot(cash))
 
 
 def test_g2_partial_exits_cost_their_fees_and_release_their_cost() -> None:
@@ -28,11 +34,36 @@ def test_g2_partial_exits_cost_their_fees_and_release_their_cost() -> None:
     assert spec.of(EquityChanged)[-1].equity == Decimal("10057.3536")
     spec.when(sell("6", "79600"))
     (closed,) = spec.of(TradeClosed)
-    assert closed.fees == Decimal(4) + Decimal("0.6464") + Decimal("2.388")
+    assert closed.fees == Decimal("7.0344")
     assert closed.gross_pnl == Decimal(32) - Decimal(24)
     assert closed.net_pnl == Decimal("0.9656")
     assert spec.of(EquityChanged)[-1].cash == Decimal("10000.9656")
     assert spec.of(EquityChanged)[-1].equity == Decimal("10000.9656")
+
+
+def test_g2_the_venue_asks_each_fee_by_itself() -> None:
+    """Bought at 80000 as taker, 4 sold at 80800 as maker, 6 at 79600 as taker: execution, paper venue and account."""
+    rig = Rig(stages=(EXECUTION, VENUE, ACCOUNT))
+    rig.quote("79999.9", "80000")
+    rig.feed(given_verdict(stop="79000", targets=[("80800", "0.4")]))
+    rig.quote("79999.9", "80000")
+    rig.quote("80100", "80100.1")
+    rig.quote("80800.1", "80800.2")
+    rig.mark("80500", ts=rig.ts + 1)
+    assert rig.now(EquityChanged)[-1].equity == Decimal("10057.3536")
+    rig.feed(ReductionApproved("paper", BTC, ExitReason.OPERATOR))
+    rig.quote("79600", "79600.1")
+    fills = rig.of(FillBooked)
+    assert [(fill.last_price, fill.liquidity) for fill in fills] == [
+        (80000, "TAKER"),
+        (80800, "MAKER"),
+        (79600, "TAKER"),
+    ]
+    assert [fill.fee for fill in fills] == [Decimal(4), Decimal("0.6464"), Decimal("2.388")]
+    assert [change.realized_pnl for change in rig.of(PositionChanged)] == [0, 32, 32 - 24]
+    (closed,) = rig.of(TradeClosed)
+    assert closed.net_pnl == Decimal("0.9656")
+    assert rig.of(EquityChanged)[-1].cash == rig.state("venue").cash == Decimal("10000.9656")
 
 
 def test_g3_a_flip_ends_one_trade_and_begins_another_with_the_rest_of_the_fee() -> None:
@@ -40,7 +71,8 @@ def test_g3_a_flip_ends_one_trade_and_begins_another_with_the_rest_of_the_fee() 
     (closed,) = spec.of(TradeClosed)
     flat, short = spec.of(PositionChanged)
     assert closed.net_pnl == Decimal("41.975")
-    assert closed.fees == Decimal(4) + Decimal("4.025")
+    assert closed.fees - Decimal(4) == Decimal("4.025"), "the closing share of 6.0375"
+    assert spec.state.desks[BTC].position.fees == Decimal("2.0125"), "the opening share"
     assert (flat.quantity, short.quantity, short.cost) == (0, -5, Decimal(4025))
     assert flat.trade_id == closed.trade_id != short.trade_id
     assert spec.of(EquityChanged)[-1].cash == Decimal("10039.9625")
@@ -97,7 +129,7 @@ def test_g4_funding_payment(rate: str, payment: str) -> None:
 
 def stopped(price: str) -> TradeClosed:
     past = (approved("10"), message(buy("10", "80000"), ts=at(1)))
-    spec = given(STAGE, settings_changed(), btc_swap(), snapshot(), *past)
+    spec = given(ACCOUNT, settings_changed(), btc_swap(), snapshot(), *past)
     exit_fill = sell("10", price, purpose=OrderPurpose.STOP, reason=ExitReason.STOP)
     (closed,) = spec.when(exit_fill, ts=at(61)).of(TradeClosed)
     return closed
@@ -122,7 +154,7 @@ def test_g7_a_gap_past_the_stop_is_a_breach_by_name() -> None:
 
 
 def test_g7_r_of_g2s_result() -> None:
-    spec = given(STAGE, settings_changed(), btc_swap(), snapshot(), approved("10"))
+    spec = given(ACCOUNT, settings_changed(), btc_swap(), snapshot(), approved("10"))
     spec.when(buy("10", "80000")).when(sell("4", "80800", fee_rate=MAKER)).when(sell("6", "79600"))
     (closed,) = spec.of(TradeClosed)
     assert closed.r_multiple == Decimal("0.02682222")
