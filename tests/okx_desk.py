@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TypeVar
 
-from schemas.events.common import MarginMode, PositionSide
 from schemas.events.market import InstrumentDefined
 from schemas.events.orders import OrderIntended
 from schemas.values import Micros
@@ -84,10 +83,6 @@ class Desk:
         """Return the venue's time."""
         return Micros(self.okx.clock.now_ms() * 1000)
 
-    def book(self, *, bid: str, ask: str, size: str = "100") -> None:
-        """Put one level on either side of BTC-USDT-SWAP."""
-        self.okx.venue.set_book(BTC, [(bid, size)], [(ask, size)])
-
 
 def at_desk(
     scenario: Callable[[Desk], Awaitable[T]],
@@ -126,11 +121,6 @@ def at_desk(
                 await desk.stop_listening()
 
     return asyncio.run(run())
-
-
-async def lever(desk: Desk, leverage: int = 10, *, side: PositionSide | None = None) -> None:
-    """Set isolated leverage of BTC-USDT-SWAP."""
-    await desk.client.set_leverage(BTC, MarginMode.ISOLATED, leverage, position_side=side)
 
 
 def d(text: str) -> Decimal:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from decimal import Decimal
 
 import pytest
@@ -177,6 +177,31 @@ def test_a_lost_connection_is_told_and_made_again_and_the_gap_is_for_queries(url
         assert len(await desk.client.fills(desk.now() - 60_000_000)) == 1
         desk.okx.venue.print_trade(BTC, "79900", "0.5", "sell")
         await desk.until(lambda: len(desk.fills()) == 1)
+
+    at_desk(scenario)
+
+
+def test_a_connection_lost_while_the_other_is_confirmed_is_not_taken_for_connected() -> None:
+    async def scenario(desk: Desk) -> None:
+        exchange, tries = desk.client._queries, []
+        watch, url = exchange.watch, exchange.get_url("users", "private")
+
+        async def confirmed_too_late(confirmation: Awaitable[object]) -> None:
+            await confirmation
+            desk.okx.hub.drop("private")
+            await desk.until(lambda: url not in exchange.clients)
+
+        def unlucky(there: str, name: str, *rest: object) -> Awaitable[object]:
+            confirmation = watch(there, name, *rest)
+            tries.append(name)
+            return confirmed_too_late(confirmation) if tries.count(name) == 1 and "algo" in name else confirmation
+
+        exchange.watch = unlucky
+        listening = asyncio.create_task(desk.listen())
+        await desk.until(lambda: desk.links() == [Link.LOST, Link.CONNECTED])
+        await desk.submit(market("m"))
+        await desk.until(lambda: desk.fills())
+        listening.cancel()
 
     at_desk(scenario)
 

@@ -54,9 +54,9 @@ class Credentials:
 
 
 class OkxExchange(ccxt.pro.okx):  # type: ignore[misc]
-    """ccxt's OKX with exact replies, deadlines and raw private frames. ``sink``: takes each frame; must not raise."""
+    """ccxt's OKX with exact replies, deadlines and raw frames. ``sink``: takes each frame with its connection."""
 
-    sink: Callable[[Frame], None] | None = None
+    sink: Callable[[Any, Frame], None] | None = None
 
     def open(self, lazy: bool = False) -> None:
         """Open the session; a redirect is an error, for it would send an order twice and its key elsewhere."""
@@ -109,7 +109,7 @@ class OkxExchange(ccxt.pro.okx):  # type: ignore[misc]
     def handle_message(self, client: Any, message: Any) -> None:
         """Pass private data on, confirm subscriptions, leave the rest (login, errors, pong) to ccxt."""
         if isinstance(message, dict) and "data" in message and "arg" in message and self.sink is not None:
-            self.sink(message)
+            self.sink(client, message)
         elif isinstance(message, dict) and message.get("event") == "subscribe":
             client.resolve(True, confirmed(message["arg"]["channel"]))
         else:

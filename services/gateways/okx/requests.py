@@ -129,7 +129,7 @@ def _algo(order: OrderIntended, instrument: InstrumentDefined) -> Parameters:
 
 
 def _is_trigger(order: OrderIntended, instrument: InstrumentDefined) -> bool:
-    """Return whether a stop is a trigger order: an entry into a swap.
+    """Return whether a stop is a trigger order: an entry into a swap (in net mode too; some accounts answer 51298).
 
     A spot entry is a conditional order: there alone OKX takes the unit of a market buy (51281: not of a trigger order).
     """

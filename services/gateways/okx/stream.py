@@ -27,6 +27,7 @@ BACKOFF_S = (0.5, 30.0)
 IDLE_S = 300.0
 """Between calls of ``on_idle`` while connected."""
 
+ACCESSES = ("private", "business")
 _ON_EVENTS = '{"updateInterval": "0"}'
 CHANNELS: tuple[tuple[str, dict[str, str]], ...] = (
     ("private", {"channel": "orders", "instType": "ANY"}),
@@ -104,6 +105,8 @@ class PrivateStream:
         try:
             async with asyncio.timeout(CONNECT_S):
                 await self._open()
+            if len(self._clients()) < len(ACCESSES):
+                return "a connection was lost while the other was being made"
             self._greet()
             return await self._stay()
         except FAILURES as error:
@@ -117,7 +120,7 @@ class PrivateStream:
             await self._drop()
 
     async def _open(self) -> None:
-        for access in ("private", "business"):
+        for access in ACCESSES:
             await self._exchange.authenticate({"access": access})
         for access, argument in CHANNELS:
             name = confirmed(argument["channel"])
@@ -128,12 +131,12 @@ class PrivateStream:
         self._connected = True
         self._put(LinkChanged(Link.CONNECTED, "private channels confirmed", self._now()))
         for frame in self._early:
-            self._take(frame)
+            self._tell(frame)
         self._early.clear()
 
     async def _stay(self) -> str:
         """Wait until a connection is lost, the backlog overflows or the stream is closed; return which."""
-        ends = [self._exchange.client(self._url(access)).future("lost") for access in ("private", "business")]
+        ends = [client.future("lost") for client in self._clients()]
         waits = {*ends, asyncio.ensure_future(self._closing.wait())}
         try:
             while True:
@@ -151,8 +154,14 @@ class PrivateStream:
             for wait in waits:
                 wait.cancel()
 
+    def _clients(self) -> list[Any]:
+        """Return the connections that stand; ccxt forgets one that is lost, and makes a new, silent one when asked."""
+        known = self._exchange.clients or {}
+        found = [known.get(self._url(access)) for access in ACCESSES]
+        return [client for client in found if client is not None and not client.closed()]
+
     async def _drop(self) -> None:
-        for access in ("private", "business"):
+        for access in ACCESSES:
             client = (self._exchange.clients or {}).pop(self._url(access), None)
             if client is not None:
                 with suppress(TimeoutError):
@@ -171,16 +180,20 @@ class PrivateStream:
 
     # --- what arrives
 
-    def _take(self, frame: Frame) -> None:
-        if not self._connected:
+    def _take(self, client: Any, frame: Frame) -> None:
+        if (self._exchange.clients or {}).get(client.url) is not client:
+            return  # of a connection that was given up: LOST was said, and it may be older than what queries showed
+        if self._connected:
+            self._tell(frame)
+        else:
             self._early.append(frame)
-            return
+
+    def _tell(self, frame: Frame) -> None:
         for update in self._read(frame):
             self._put(update)
         if len(self._updates) > BACKLOG_MAX and not self._overflow:
             self._overflow = True
-            client: Any = (self._exchange.clients or {}).get(self._url("private"))
-            if client is not None:
+            for client in self._clients():
                 client.reject(ccxt.NetworkError("backlog"))
 
     def _put(self, update: Update) -> None:
