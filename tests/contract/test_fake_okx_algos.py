@@ -23,6 +23,8 @@ WHOLE_STOP = ISOLATED | {
     "slTriggerPxType": "mark",
 }
 
+TRIGGER = {"ordType": "trigger", "triggerPx": "49000", "orderPx": "-1"}
+
 
 async def enter(client: Any, size: float = 2) -> None:
     """Open a long at market."""
@@ -91,6 +93,8 @@ def test_a_whole_position_order_dies_with_the_position_unless_the_rules_say_othe
         ({"algoClOrdId": "not-alphanumeric"}, "51000"),
         ({"instId": "BTC-EUR-SWAP"}, "51001"),
         ({"tdMode": "cash"}, "51000"),
+        (TRIGGER | {"closeFraction": None, "sz": "1"}, "51205"),
+        (TRIGGER | {"reduceOnly": False}, "51000"),
     ],
 )
 def test_a_refused_algo_order_says_so_in_its_row_only(changes: dict[str, object], code: str) -> None:

@@ -100,6 +100,8 @@ class Algos:
 
     def _check_size(self, instrument: Instrument, request: dict[str, str]) -> None:
         fraction = request.get("closeFraction")
+        if request["ordType"] == "trigger":
+            self._check_trigger_flags(request)
         if fraction is None or fraction == "":
             checks.require(request, "sz")
             checks.read_size(instrument, request, market=request.get("slOrdPx") == "-1")
@@ -118,6 +120,14 @@ class Algos:
             raise VenueError("51330")
         if any(self._same_whole(other, request) for other in self.open_algos(instrument.inst_id)):
             raise VenueError("51088")
+
+    @staticmethod
+    def _check_trigger_flags(request: dict[str, str]) -> None:
+        # Two adapters measured it on the real venue: neither flag works on a trigger order.
+        if request.get("reduceOnly") == "true":
+            raise VenueError("51205")
+        if request.get("closeFraction") and not request.get("sz"):
+            raise VenueError("51000", "sz")
 
     def _same_whole(self, other: Algo, request: dict[str, str]) -> bool:
         same = all(other.asked(name, "net") == request.get(name, "net") for name in ("tdMode", "posSide"))
