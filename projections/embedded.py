@@ -108,4 +108,12 @@ def _is_alive(pid: int) -> bool:
         return False
     except PermissionError:
         return True
-    return True
+    return not _is_zombie(pid)
+
+
+def _is_zombie(pid: int) -> bool:
+    """Tell whether a process has ended and only its parent has not looked yet: it holds nothing any more."""
+    stat = Path(f"/proc/{pid}/stat")
+    with suppress(OSError):  # not every system has it, and it goes with the process
+        return stat.read_text().rpartition(")")[2].split()[0] == "Z"
+    return False

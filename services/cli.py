@@ -17,6 +17,7 @@ import typer
 from typer.exceptions import TyperException
 
 from services.commands.common import BAD_INPUT, MISSING, NO, CliError, Options, safe_text
+from services.parent import end_with_parent
 
 COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("demo", "demo", "The whole chain on recorded data, then the review of the run."),
@@ -106,7 +107,12 @@ def _callback(
     context: typer.Context,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and debug logs.")] = False,
     env_file: Annotated[Path, typer.Option("--env-file", help="Where settings are read from.")] = Path(".env"),
+    until_stdin_closes: Annotated[
+        bool, typer.Option("--until-stdin-closes", help="Stop when standard input closes: for supervisors.")
+    ] = False,
 ) -> None:
+    if until_stdin_closes:
+        end_with_parent()
     context.obj = Options(debug=debug, env_file=env_file)
 
 

@@ -32,6 +32,7 @@ from services.review.labels import Language
 from services.review.run import fold_run
 from services.review.summary import render
 from streams.batch import run_batch
+from streams.children import end_with_parent
 from streams.log import open_log
 from streams.log.base import EventLog, LogError
 from streams.pipeline import CODE_VERSION, stages
@@ -174,6 +175,7 @@ def _start_projector(log_url: str, dsn: str) -> tuple[Flag, multiprocessing.proc
 
 def _project(log_url: str, dsn: str, finish: Flag) -> None:
     """Follow the log; after ``finish`` is set, end once everything is projected."""
+    end_with_parent()
     from projections.connect import ProjectionError
     from projections.writer import Projector
     from services.projection import LogSource

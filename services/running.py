@@ -117,13 +117,13 @@ class Services:
         """Start ``tapeline ARGUMENTS`` under a name."""
         self._commands[name] = list(arguments)
         self._restarts.setdefault(name, Restarts()).started(self._clock())
-        command = [sys.executable, "-m", "services.cli", "--env-file", str(self._env_file), *arguments]
+        command = [sys.executable, "-m", "services.cli", "--until-stdin-closes", "--env-file", str(self._env_file)]
         with self.log_of(name).open("ab") as output:
             self._running[name] = subprocess.Popen(
-                command,
+                [*command, *arguments],
                 stdout=output,
                 stderr=output,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,  # nothing is written: it closes when this process ends, however that happens
                 env=dict(os.environ),
                 cwd=Path.cwd(),
                 start_new_session=True,  # Ctrl-C reaches this process, which stops the services in order
@@ -162,6 +162,8 @@ class Services:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            if process.stdin is not None:
+                process.stdin.close()
         self._running.clear()
         self._due.clear()
 

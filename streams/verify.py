@@ -16,6 +16,7 @@ from schemas.codec import CodecError, decode
 from schemas.envelope import Envelope, Event
 from schemas.settings import Venue
 from schemas.topics import CHECKPOINTS, JOURNAL, outputs_of
+from streams.children import end_with_parent
 from streams.core.kernel import Digest, Kernel, KernelError, Output, digest_outputs, state_digest
 from streams.core.stage import Stage
 from streams.journal import READ_LIMIT, CountedCommit, FailStop, JournalState, read_journal
@@ -114,7 +115,7 @@ def verify(
     segments = cut(log, shard, commits)
     if workers > 1 and open_again and stages_again and len(segments) > 1:
         jobs = [(open_again, stages_again, shard, segment, code_version) for segment in segments]
-        with ProcessPoolExecutor(workers) as pool:
+        with ProcessPoolExecutor(workers, initializer=end_with_parent) as pool:
             reports = _gather(pool.map(_verify_elsewhere, jobs), progress)
     else:
         reports = _gather((verify_segment(log, shard, stages, s, commits, code_version) for s in segments), progress)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from tests.kafka_fixture import kafka_broker, kafka_url
-from tests.postgres_fixture import database, empty_database, migrated_template, postgres, shared_data
+from tests.postgres_fixture import database, empty_database, home, migrated_template, postgres, shared_data
 
 __all__ = [
     "database",
     "empty_database",
+    "home",
     "kafka_broker",
     "kafka_url",
     "migrated_template",

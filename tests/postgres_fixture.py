@@ -75,3 +75,11 @@ def shared_data() -> Path:
             pytest.fail(message)
         pytest.skip(message)
     return path
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A folder whose parents every user may enter: the database server runs as one of its own."""
+    with tempfile.TemporaryDirectory(prefix="tapeline-home-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)

@@ -55,8 +55,8 @@ def assert_said_in_one_line(done: subprocess.CompletedProcess[str]) -> None:
     assert done.returncode == 1
 
 
-def test_the_worker_says_it_in_one_log_line_and_exits_1(tmp_path: Path) -> None:
-    done = tapeline(tmp_path, "worker", "--log", with_garbage(f"sqlite:///{tmp_path}/log.db"), "--until-idle")
+def test_the_worker_says_it_in_one_log_line_and_exits_1(home: Path) -> None:
+    done = tapeline(home, "worker", "--log", with_garbage(f"sqlite:///{home}/log.db"), "--until-idle")
     (entry,) = (e for line in done.stderr.splitlines() if (e := json.loads(line))["level"] == "critical")
     assert [words for words in WORDS if words not in entry["event"]] == []
     assert "exception" not in entry
@@ -65,23 +65,23 @@ def test_the_worker_says_it_in_one_log_line_and_exits_1(tmp_path: Path) -> None:
 
 
 @pytest.mark.postgres
-def test_the_demo_on_sqlite_says_it_in_one_line(tmp_path: Path) -> None:
-    url = with_garbage(f"sqlite:///{tmp_path}/log.db")
-    places = ["--feed", str(feed_file(tmp_path)), "--log", url, "--folder", str(tmp_path / "demo")]
-    assert_said_in_one_line(tapeline(tmp_path, "demo", *places))
+def test_the_demo_on_sqlite_says_it_in_one_line(home: Path) -> None:
+    url = with_garbage(f"sqlite:///{home}/log.db")
+    places = ["--feed", str(feed_file(home)), "--log", url, "--folder", str(home / "demo")]
+    assert_said_in_one_line(tapeline(home, "demo", *places))
 
 
 @pytest.mark.postgres
 @pytest.mark.kafka
-def test_the_demo_on_kafka_says_it_in_one_line(tmp_path: Path, kafka_url: str) -> None:
-    places = ["--feed", str(feed_file(tmp_path)), "--log", with_garbage(kafka_url), "--folder", str(tmp_path / "demo")]
-    assert_said_in_one_line(tapeline(tmp_path, "demo", *places))
+def test_the_demo_on_kafka_says_it_in_one_line(home: Path, kafka_url: str) -> None:
+    places = ["--feed", str(feed_file(home)), "--log", with_garbage(kafka_url), "--folder", str(home / "demo")]
+    assert_said_in_one_line(tapeline(home, "demo", *places))
 
 
 @pytest.mark.postgres
-def test_run_ends_at_once_with_what_its_worker_said(tmp_path: Path) -> None:
-    url = with_garbage(f"sqlite:///{tmp_path}/log.db")
-    places = ["--feed", str(feed_file(tmp_path)), "--log", url, "--db", f"embedded:{tmp_path}/pg"]
-    done = tapeline(tmp_path, "run", *places, "--folder", str(tmp_path / "logs"))
+def test_run_ends_at_once_with_what_its_worker_said(home: Path) -> None:
+    url = with_garbage(f"sqlite:///{home}/log.db")
+    places = ["--feed", str(feed_file(home)), "--log", url, "--db", f"embedded:{home}/pg"]
+    done = tapeline(home, "run", *places, "--folder", str(home / "logs"))
     assert_said_in_one_line(done)
     assert "worker ended with exit code 1; see " in done.stderr
