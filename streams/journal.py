@@ -7,6 +7,7 @@ claim before it and its first step follows the last counted one; anything else i
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -125,19 +126,17 @@ def commit_of(
     state_digest: str | None,
 ) -> Committed:
     """Build the commit record of a batch of steps."""
-    ranges: dict[str, OutputRange] = {}
+    first: dict[str, int] = {}
     for output in outputs:
-        known = ranges.get(output.topic)
-        ranges[output.topic] = (
-            OutputRange(output.topic, output.seq, 1) if known is None else replace(known, count=known.count + 1)
-        )
+        first.setdefault(output.topic, output.seq)
+    counts = Counter([output.topic for output in outputs])
     blank = Committed(
         epoch=epoch,
         first_step=first_step,
         last_step=last_step,
         runs=tuple(runs),
         inputs_digest=inputs_digest,
-        outputs=tuple(ranges[topic] for topic in sorted(ranges)),
+        outputs=tuple(OutputRange(topic, first[topic], counts[topic]) for topic in sorted(first)),
         outputs_digest=outputs_digest,
         chain="",
         state_digest=state_digest,
