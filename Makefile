@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 # Wheels in $PIP_FIND_LINKS, if they are complete, make an installation without network.
 INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev]'
 
-.PHONY: help setup check test demo demo-kafka kafka kafka-stop secrets up down migrate up-native schemas bench clean
+.PHONY: help setup check test demo demo-kafka kafka kafka-stop secrets up down migrate up-native backup restore schemas bench clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -64,6 +64,17 @@ migrate: ## create or upgrade the tables of the running stack
 
 up-native: setup ## the same services, commands and health checks without Docker, until Ctrl-C
 	$(PY) -m deploy.native
+
+BACKUP ?= var/backup-$(shell date -u +%Y%m%dT%H%M%SZ)
+
+backup: setup ## copy the whole log (TAPELINE_LOG) into BACKUP=folder; trading may go on meanwhile
+	$(VENV)/bin/tapeline log export $(BACKUP)
+	@echo "backup: $(BACKUP)"
+
+restore: setup ## write BACKUP=folder into an empty log (TAPELINE_LOG), make the tables again, prove the run
+	$(VENV)/bin/tapeline log import $(BACKUP)
+	$(VENV)/bin/tapeline projector --once
+	$(VENV)/bin/tapeline replay verify
 
 bench: setup ## measure; the tables go to docs/benchmarks.md (needs Java, Maven and the recorded data)
 	$(PY) -m tests.bench all --write --full

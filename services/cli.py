@@ -33,7 +33,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("account", "trading", "Pay paper cash in or take it out."),
     ("risk", "trading", "Pause, resume, kill, move a limit, or look at the trading state."),
     ("replay", "replay", "Prove a run from its log, or rebuild its tables."),
-    ("log", "log", "The log itself, decoded: topics, tail, cat."),
+    ("log", "log", "The log itself: topics, tail, cat; export and import."),
     ("probe", "probe", "Ask a service whether it is well, for health checks."),
     ("doctor", "doctor", "What is installed, reachable and configured."),
 )
@@ -47,6 +47,7 @@ ERRORS: dict[str, int] = {
     "services.gateways.okx.market.errors:MarketGatewayError": MISSING,
     "streams.log.base:LogError": MISSING,
     "streams.journal:TraderStopped": NO,
+    "services.backup:BackupError": BAD_INPUT,
     "services.demo:DemoError": MISSING,
     "services.running:ServiceEnded": MISSING,
     "projections.connect:ProjectionError": MISSING,

@@ -1,4 +1,4 @@
-"""``tapeline log``: the log itself, decoded. Shows what is stored, repeats included; changes nothing."""
+"""``tapeline log``: the log itself, decoded. Shows what is stored, repeats included; only ``import`` writes."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import typer
 from schemas.codec import CodecError, decode
 from schemas.json_form import to_json
 from schemas.topics import BY_NAME, TOPICS
+from services.commands import log_copy
 from services.commands.common import CliError, JsonOption, LogOption, emit, line, load, note, open_log, table
 from services.control.scan import headers_of, is_one_of
 from streams.log.base import EventLog, NoTopic, StoredRecord
@@ -49,10 +50,16 @@ class Filter:
 
 def register(app: typer.Typer) -> None:
     """Add the group."""
-    group = typer.Typer(help="The log itself, decoded: topics, tail, cat.", no_args_is_help=True, rich_markup_mode=None)
+    group = typer.Typer(
+        help="The log itself: topics, tail and cat decoded, export and import whole.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+    )
     group.command("topics")(topics)
     group.command("cat")(cat)
     group.command("tail")(tail)
+    group.command("export")(log_copy.export)
+    group.command("import")(log_copy.import_copy)
     app.add_typer(group, name="log")
 
 
