@@ -8,7 +8,7 @@ import ccxt
 import pytest
 
 from tests.contract.okx_client import BTC, SPOT, SWAP, drive, subscribed
-from tests.fakes.okx import FakeOkx, Rules
+from tests.fakes.okx import FakeOkx, Fault, Rules
 
 ISOLATED = {"tdMode": "isolated"}
 WHOLE_STOP = ISOLATED | {
@@ -142,6 +142,16 @@ def test_a_stop_with_nothing_to_reduce_fails() -> None:
         okx.venue.set_mark(BTC, "48000")
         row = await algo(client, placed["algoId"])
         assert (row["state"], row["failCode"]) == ("order_failed", "51169")
+
+    drive(scenario)
+
+
+def test_a_refusal_in_the_row_under_a_good_envelope_can_hide_a_stop_that_lives() -> None:
+    async def scenario(okx: FakeOkx, client: Any) -> None:
+        await enter(client)
+        okx.faults.plan("trade/order-algo", Fault.ROW_AFTER, code="51149")
+        assert (await place(client))["sCode"] == "51149"
+        assert len(okx.venue.algos.open_algos()) == 1
 
     drive(scenario)
 

@@ -70,7 +70,10 @@ class Rest:
         if kind == "ANSWER":
             return web.json_response(planned.refusal.body(), status=planned.refusal.http)
         if kind == "ROW":
-            return web.json_response(refused_rows(_rows(await request.text()), planned.refusal).body())
+            reply = refused_rows(_rows(await request.text()), planned.refusal)
+            if "algo" in request.path:
+                reply.code, reply.message = self.venue.rules.algo_refusal_code, ""
+            return web.json_response(reply.body())
         if kind == "GARBAGE":
             return web.Response(text='{"code":"0","data":[{"ordId":"25000', content_type="application/json")
         if kind == "HANG":
