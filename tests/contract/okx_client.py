@@ -18,7 +18,8 @@ Scenario = Callable[[FakeOkx, Any], Awaitable[None]]
 
 def client_of(okx: FakeOkx, key: ApiKey | None = LIVE_KEY, **options: object) -> Any:
     """Return a ccxt.pro client that talks to the fake, one order a request, without its own throttle."""
-    client = ccxt.pro.okx(okx.ccxt_config(key) | {"enableRateLimit": False, "timeout": 2000})
+    # The wait at exit is for TLS connections; there are none on loopback.
+    client = ccxt.pro.okx(okx.ccxt_config(key) | {"enableRateLimit": False, "timeout": 2000, "timeout_on_exit": 0})
     client.options["createOrder"] = "privatePostTradeOrder"
     client.options.update(options)
     return client
