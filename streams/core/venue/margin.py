@@ -10,30 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import ROUND_DOWN, ROUND_UP, Decimal
 
-from schemas.events.common import Liquidity, MarginMode, PositionSide, Side, TriggerPriceType
+from schemas.events.common import Liquidity, MarginMode, Side, TriggerPriceType
 from schemas.events.market import MarginTier
 from schemas.events.orders import VenueFill, VenueFunding, VenueLiquidated
 from schemas.ids import derive_id
-from schemas.values import SCALES, Micros, Money, Price, Quantity, Rate, ceil_to, money
+from schemas.values import SCALES, Micros, Money, Price, Quantity, Rate, money
 from streams.core.venue.draft import Draft
 from streams.core.venue.pricing import worsen
 from streams.core.venue.state import ZERO, Book, Terms, VenuePositionState, VenueState
 
 _PRICE_STEP = Decimal(1).scaleb(-SCALES["Price"])
-
-
-def liquidation_price(
-    *, side: PositionSide, base_quantity: Decimal, cost: Decimal, margin: Decimal, mmr: Decimal, fee_rate: Decimal
-) -> Decimal | None:
-    """Return the mark at which the position is liquidated; None: no positive price is.
-
-    ``margin``: M for isolated, B for cross. ``cost``: entry value, ``q*E``. Source: domain definitions, section 5.
-    """
-    if side is PositionSide.LONG:
-        price = (cost - margin) / (base_quantity * (1 - mmr - fee_rate))
-    else:
-        price = (cost + margin) / (base_quantity * (1 + mmr + fee_rate))
-    return price if price > 0 else None
 
 
 def tier_index(tiers: Sequence[MarginTier], contracts: Decimal) -> int:
@@ -249,8 +235,3 @@ def settle_funding(draft: Draft, ts_funding: int, funding_rate: Decimal) -> None
             Micros(ts_funding),
         )
     )
-
-
-def shown_liquidation_price(price: Decimal, side: PositionSide, tick: Decimal) -> Decimal:
-    """Return the estimate as shown: rounded toward the entry, so that it never looks farther than it is."""
-    return ceil_to(price, tick) if side is PositionSide.LONG else (price // tick) * tick
