@@ -133,8 +133,10 @@ def remember_trade(slot: Slot, trade_id: str) -> None:
 
 
 def accept(slot: Slot, event: Event, ts: int) -> None:
-    """Take in a good tick of any type; it also proves that its channel is not lost."""
+    """Take in a good tick of any type; it also proves that its channel is not lost, unless it was loaded afterwards."""
     ACCEPT[type(event)](slot, event, ts)
+    if isinstance(event, VenueBar) and event.backfill:
+        return
     lane = slot.lane(CHANNELS[type(event)])
     lane.lost = lane.ended = False
 

@@ -1,7 +1,8 @@
 """Which gaps a message or the clock opens and closes, judged on the state before it. Pure.
 
 A lost channel opens one at its last message, closed by its next. Bars come at a fixed cadence: a bar that skips some
-opens and closes one at once, and silence of three cadences opens one.
+opens and closes one at once, and silence of three cadences opens one. Bars loaded afterwards fill the hole but do not
+close the gap: the next live bar does, or the feed's word that the channel is back.
 """
 
 from __future__ import annotations
@@ -29,10 +30,21 @@ def gaps(
 
 def _gaps_of_feed(slot: Slot, event: FeedStatus, ts: int) -> list[GapOpened | GapClosed]:
     lane = slot.lane(event.channel)
+    if event.state is FeedState.RESYNCED and event.channel is Channel.BARS:
+        return _gap_of_bars_ends(slot, event, ts)
     if event.state is not FeedState.LOST or lane.gap_from is not None:
         return []
     detail = event.detail or f"{event.source}: channel lost"
     return [GapOpened(event.instrument_id, event.channel, Micros(lane.ts_last or ts), detail)]
+
+
+def _gap_of_bars_ends(slot: Slot, event: FeedStatus, ts: int) -> list[GapOpened | GapClosed]:
+    """Close the gap of bars that are back; ``missing``: those that should have closed by now and did not come."""
+    lane = slot.bars
+    if lane.gap_from is None:
+        return []
+    missing = None if lane.cadence_us is None else max(0, (ts - lane.ts_last) // lane.cadence_us)
+    return [GapClosed(event.instrument_id, Channel.BARS, Micros(lane.gap_from), Micros(ts), missing)]
 
 
 def _gaps_of_tick(slot: Slot, event: Tick, ts: int) -> list[GapOpened | GapClosed]:
@@ -50,6 +62,8 @@ def _gaps_of_bar(slot: Slot, event: VenueBar) -> list[GapOpened | GapClosed]:
     due = event.ts_open if newest is None else newest + length
     found: list[GapOpened | GapClosed] = []
     gap_from = slot.bars.gap_from
+    if gap_from is not None and event.backfill and slot.bars.in_use:
+        return []
     if gap_from is None and event.ts_open > due:
         gap_from = due
         detail = f"{(event.ts_open - due) // length} bars of {event.timeframe} missing"

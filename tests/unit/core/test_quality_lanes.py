@@ -172,3 +172,39 @@ def test_decide_leaves_the_state_alone() -> None:
         assert isinstance(tick, Message)
         assert STAGE.decide(spec.state, tick)
         assert repr(spec.state) == before
+
+
+def test_bars_loaded_after_a_cut_fill_the_gap_and_the_feeds_word_closes_it() -> None:
+    open_channel = status(Channel.BARS, FeedState.OPEN, 0, cadence_us=60 * SECOND)
+    spec = given(STAGE, btc_swap(), open_channel, bar(0, "80000"), bar(1, "80000"))
+    spec.when(status(Channel.BARS, FeedState.LOST, 130)).then(
+        GapOpened(BTC, Channel.BARS, at(120), "cut"),
+        changed(Quality.BAD, Quality.GOOD, QualityReason.GAP, QualityReason.FEED_LOST),
+    )
+    for minute in range(2, 9):
+        spec.when(bar(minute, "80000", backfill=True)).then()
+    spec.when(status(Channel.BARS, FeedState.RESYNCED, 545)).then(
+        GapClosed(BTC, Channel.BARS, at(120), at(545), 0),  # the newest bar closed at 540
+        changed(Quality.DEGRADED, Quality.BAD, QualityReason.GAP),
+    )
+
+
+def test_bars_that_the_venue_does_not_have_either_are_counted_when_the_channel_is_back() -> None:
+    open_channel = status(Channel.BARS, FeedState.OPEN, 0, cadence_us=60 * SECOND)
+    spec = given(STAGE, btc_swap(), open_channel, bar(0, "80000"), status(Channel.BARS, FeedState.LOST, 70))
+    spec.when(bar(1, "80000", backfill=True))
+    spec.when(status(Channel.BARS, FeedState.RESYNCED, 365))
+    assert spec.of(GapClosed) == [GapClosed(BTC, Channel.BARS, at(60), at(365), 4)]  # those closing at 180 .. 360
+
+
+def test_late_bars_of_a_silent_channel_do_not_close_its_gap_but_the_next_live_one_does() -> None:
+    open_channel = status(Channel.BARS, FeedState.OPEN, 0, cadence_us=60 * SECOND)
+    spec = given(STAGE, btc_swap(), open_channel, bar(0, "80000"))
+    spec.when(timer(60 + 240))
+    assert spec.of(GapOpened) == [GapOpened(BTC, Channel.BARS, at(60), "no bar for 240 s")]
+    for minute in (1, 2, 3):
+        spec.when(bar(minute, "80000", backfill=True))
+        assert spec.of(GapClosed) == spec.of(GapOpened) == []
+    spec.when(bar(4, "80000")).then(
+        GapClosed(BTC, Channel.BARS, at(60), at(240), 0), changed(Quality.DEGRADED, Quality.BAD, QualityReason.GAP)
+    )
