@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 from schemas.events.market import (
@@ -20,7 +21,7 @@ from schemas.events.market import (
     VenueBar,
 )
 from tests.fakes.okx import Frame
-from tests.okx_gateway import BTC, ETH, MINUTE_MS, Stand, drive
+from tests.okx_gateway import BTC, ETH, MINUTE_MS, QUICK, Stand, drive
 
 OPEN, LOST, RESYNCED, ENDED = FeedState.OPEN, FeedState.LOST, FeedState.RESYNCED, FeedState.ENDED
 
@@ -101,6 +102,19 @@ def test_a_bar_that_leaves_a_hole_waits_until_the_hole_is_filled() -> None:
             assert [bar.backfill for bar in stand.of(VenueBar)][10:] == [True] * 3 + [False]
 
     drive(scenario)
+
+
+def test_a_bar_that_is_not_pushed_is_asked_for_once_it_is_late() -> None:
+    async def scenario(stand: Stand) -> None:
+        stand.seed_bars(10)
+        async with stand.gateway(refresh_s=0.3, patience=replace(QUICK, bar=0.5)):
+            await stand.until_said(Channel.BARS, OPEN)
+            stand.okx.faults.plan("candle1m", Frame.LOSE, times=1)
+            stand.pass_minutes(1)  # its frame is lost, and no other follows
+            await stand.until(lambda: stand.bar_minutes() == list(range(-11, 0)))
+            assert stand.counters.disconnects == 0
+
+    drive(scenario, channels="bars")
 
 
 def test_a_book_with_a_gap_is_lost_first_and_subscribed_again_once() -> None:

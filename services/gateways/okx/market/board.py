@@ -35,6 +35,10 @@ class ChannelBoard:
         entry = self._entries.get(lane)
         return None if entry is None else entry.state
 
+    def delivers(self, lane: Lane) -> bool:
+        """Say whether a channel is open."""
+        return self.state(lane) in _DELIVERS
+
     def lost_since(self, lane: Lane) -> int | None:
         """Return since when a channel is lost; None: it is not."""
         entry = self._entries.get(lane)

@@ -14,7 +14,8 @@ class MarketCounters:
     that were up and ended. dial_failures: attempts that did not become a connection. gaps: sequence gaps of a book.
     resyncs: books whole again. backfilled_bars: bars fetched over REST. rest_failures: requests that failed, retried or
     not. inbox_max: most frames ever waiting. waits, waited_s: how often and for how long reading stopped because the
-    log was slower than the feed. lag_us: age of the newest frame when it was written, now.
+    log was slower than the feed. lag_us, lag_us_max: age of the oldest tick of an append when it was durable, of the
+    last one and the largest so far.
     """
 
     frames: int = 0
@@ -31,6 +32,7 @@ class MarketCounters:
     waits: int = 0
     waited_s: float = 0.0
     lag_us: int = 0
+    lag_us_max: int = 0
 
     def count_tick(self, kind: str) -> None:
         """Count one tick of an event type."""

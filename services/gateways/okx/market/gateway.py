@@ -26,7 +26,7 @@ from services.gateways.okx.market.counters import MarketCounters
 from services.gateways.okx.market.errors import VenueRefused, VenueUnreachable
 from services.gateways.okx.market.history import missing_bars, missing_settlements
 from services.gateways.okx.market.ledger import BarLedger, Hole, TradeLedger
-from services.gateways.okx.market.link import Down, Frame, Inbox, Link
+from services.gateways.okx.market.link import Down, Frame, Inbox, Link, Patience
 from services.gateways.okx.market.rest import PublicApi, defined
 from services.gateways.okx.market.subscriptions import LinkName, Subscription, index_of
 from services.gateways.okx.market.tail import Tail
@@ -42,13 +42,15 @@ from services.gateways.okx.market.translate import (
 )
 from services.gateways.okx.market.writer import TickWriter
 
-BATCH = 500
-"""Frames translated between two appends."""
+BATCH = 2_000
+"""Frames translated between two appends, at most: as many as there are, so that a slow log is used in larger pieces."""
 POLL_S = 0.2
 """How often the consumer looks up when nothing comes."""
 SETTLED_MARGIN_US = 600 * SECOND
 """How long after its moment a settlement may be told: looked for that far before a loss."""
 RETRY_REFRESH_S = 300.0
+CLOCK_SAMPLES = 3
+"""The first request of a connection pays for opening it; the next ones tell the time better."""
 _log = structlog.get_logger("tapeline.gateway.okx.market")
 
 
@@ -73,10 +75,14 @@ def local_now() -> int:
 
 
 async def measured_clock(api: PublicApi) -> VenueClock:
-    """Ask the venue for the time; the answer is taken as of the middle of the round trip."""
-    before = local_now()
-    theirs = await api.time()
-    return VenueClock(theirs - (before + local_now()) // 2)
+    """Ask the venue for the time, a few times; the quickest answer counts, as of the middle of its round trip."""
+    found: list[tuple[int, int]] = []
+    for _ in range(CLOCK_SAMPLES):
+        before = local_now()
+        theirs = await api.time()
+        after = local_now()
+        found.append((after - before, theirs - (before + after) // 2))
+    return VenueClock(min(found)[1])
 
 
 class MarketGateway:
@@ -93,7 +99,7 @@ class MarketGateway:
         inbox: Inbox,
         counters: MarketCounters,
         warmup_us: int,
-        snapshot_s: float,
+        patience: Patience,
         refresh_s: float,
     ) -> None:
         self.counters = counters
@@ -103,7 +109,7 @@ class MarketGateway:
         self._writer = writer
         self._clock = clock
         self._inbox = inbox
-        self._snapshot_s = snapshot_s
+        self._patience = patience
         self._refresh_s = refresh_s
         self._refresh_due = time.monotonic() + refresh_s
         self._board = ChannelBoard()
@@ -117,6 +123,7 @@ class MarketGateway:
         self._links: dict[LinkName, Link] = {}
         self._awaited: dict[str, float] = {}
         self._returning: set[LinkName] = set()
+        self._chased: dict[str, int] = {}
         self._out: list[Parsed] = []
 
     # -- the beginning --------------------------------------------------------------------------------------------
@@ -130,12 +137,16 @@ class MarketGateway:
             self._bars.take(name, ts_open)
         self._translator.settled.update(tail.settled)
         now = self._clock.now()
-        holes = [hole for name in self._run.instruments if (hole := self._bars.hole(name, now)) is not None]
-        ts = min((hole.first for hole in holes), default=now) if tail.empty else now
+        holes = self._holes(now)
+        first = min((hole.first for hole in holes), default=now)
+        known = [each for name, each in self._run.instruments.items() if name in tail.bars]
         for instrument in self._run.instruments.values():
-            self._define(instrument, ts)
+            if instrument not in known:
+                self._define(instrument, first)
         self._resume(tail, now)
         await self._fill(holes)
+        for instrument in known:
+            self._define(instrument, now)  # after the bars: what is stamped now moves the trader's clock past them
         await self._flush()
 
     def _resume(self, tail: Tail, now: int) -> None:
@@ -146,7 +157,7 @@ class MarketGateway:
             if lane not in wanted:
                 self._out += self._board.ended([lane], now, local_now(), "no longer subscribed")
                 continue
-            self._out += self._board.lost([lane], now, local_now(), "the gateway was away")
+            self._out += self._board.lost([lane], ts_last, local_now(), "the gateway was away")
             if self._board.state(lane) is FeedState.LOST:
                 self._board.remember(lane, FeedState.LOST, ts_last)
                 if lane[1] is Channel.BOOK and lane[0] in self._books:
@@ -182,6 +193,8 @@ class MarketGateway:
         if isinstance(item, Down):
             self._down(item)
             return
+        if item.link in self._returning and not await self._welcome(item.link):
+            return
         ticks, actions = self._translator.read(item.text, item.ts_ingest, self._clock.at(item.ts_ingest))
         self._out += ticks
         for action in actions:
@@ -197,6 +210,21 @@ class MarketGateway:
         self._translator.parser.lose_books(books, ts)
         for name in books:
             self._awaited.pop(name, None)
+
+    async def _welcome(self, link: LinkName) -> bool:
+        """Fetch the bars of an outage before the first frame after it; False: that failed, the connection is given up.
+
+        The venue's time is asked for again. A frame of today in front of the bars would move the trader's clock past
+        them, and bars of five minutes and more would close without what is about to come.
+        """
+        try:
+            self._clock = await measured_clock(self._api)
+            await self._fill(self._holes(self._clock.now()))
+        except (VenueUnreachable, VenueRefused) as error:
+            self._links[link].fail(str(error))
+            return False
+        self._returning.discard(link)
+        return True
 
     async def _act(self, action: Action, link: Link) -> None:
         try:
@@ -219,13 +247,9 @@ class MarketGateway:
 
     async def _acknowledged(self, subscription: Subscription, link: Link) -> None:
         link.acknowledged(subscription)
-        if link.name in self._returning:
-            self._clock = await measured_clock(self._api)  # clocks drift apart; an outage is a good moment to ask again
-            self._returning.discard(link.name)
         now = self._clock.now()
         if subscription.channel is Channel.BARS:
-            holes = (self._bars.hole(name, now) for name in subscription.instruments)
-            await self._fill([hole for hole in holes if hole is not None])
+            await self._fill(self._holes(now, subscription.instruments))
         elif subscription.channel is Channel.FUNDING:
             for name in subscription.instruments:
                 await self._settle(name)
@@ -241,7 +265,7 @@ class MarketGateway:
         self._out += self._board.ended(_lanes(refused.subscription), self._clock.at(now), now, refused.reason)
 
     async def _subscribe_again(self, instrument_id: str, link: Link) -> None:
-        self._awaited[instrument_id] = time.monotonic() + self._snapshot_s
+        self._awaited[instrument_id] = time.monotonic() + self._patience.snapshot
         await link.resubscribe(self._books[instrument_id])
 
     async def _look_after(self) -> None:
@@ -252,11 +276,17 @@ class MarketGateway:
                 del self._awaited[name]
             elif now >= due:
                 del self._awaited[name]
-                self._links[self._books[name].link].fail(f"no snapshot of {name} in {self._snapshot_s:.0f} s")
+                self._links[self._books[name].link].fail(f"no snapshot of {name} in {self._patience.snapshot:.0f} s")
         if now >= self._refresh_due:
             await self._refresh()
+        await self._chase_bars()
 
     # -- bars, funding, instruments -------------------------------------------------------------------------------
+
+    def _holes(self, until: int, names: Iterable[str] | None = None) -> list[Hole]:
+        """Return the holes in the bars of these instruments (default: all)."""
+        wanted = self._run.instruments if names is None else names
+        return [hole for name in wanted if (hole := self._bars.hole(name, until)) is not None]
 
     async def _fill(self, holes: list[Hole]) -> None:
         """Fetch missing bars and put them out in feed order."""
@@ -268,6 +298,19 @@ class MarketGateway:
             if self._bars.take(bar.instrument_id, bar.event.ts_open):  # type: ignore[attr-defined]
                 self._out.append(bar)
                 self.counters.backfilled_bars += 1
+
+    async def _chase_bars(self) -> None:
+        """Ask, once each, for bars that should have been pushed by now."""
+        late = self._clock.now() - int(self._patience.bar * SECOND)
+        for hole in self._holes(late):
+            lane = (hole.instrument_id, Channel.BARS)
+            if hole.end <= self._chased.get(hole.instrument_id, 0) or not self._board.delivers(lane):
+                continue
+            self._chased[hole.instrument_id] = hole.end
+            try:
+                await self._fill([hole])
+            except (VenueUnreachable, VenueRefused) as error:
+                self._links[LinkName.BUSINESS].fail(str(error))
 
     async def _let_in(self, bar: Parsed) -> None:
         """Fill the hole in front of a live bar, then put the bar out."""
@@ -296,9 +339,10 @@ class MarketGateway:
             self._change(await self._api.with_tiers(fresh), known)
 
     async def _refresh(self) -> None:
-        """Ask for instruments and tiers again; tiers change without a message."""
+        """Ask for the time, for instruments and tiers again: clocks drift, and tiers change without a message."""
         self._refresh_due = time.monotonic() + self._refresh_s
         try:
+            self._clock = await measured_clock(self._api)
             for known in list(self._run.instruments.values()):
                 fresh = await self._api.instrument(known.instrument_id)
                 if replace(fresh, source=known.source) != known:
@@ -330,7 +374,8 @@ class MarketGateway:
         await asyncio.to_thread(self._writer.write, ticks)
         for parsed in ticks:
             self.counters.count_tick(type(parsed.event).__name__)
-        self.counters.lag_us = local_now() - ticks[-1].ts_ingest
+        self.counters.lag_us = local_now() - ticks[0].ts_ingest
+        self.counters.lag_us_max = max(self.counters.lag_us_max, self.counters.lag_us)
 
 
 def _lanes(subscription: Subscription) -> list[Lane]:

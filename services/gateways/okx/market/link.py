@@ -28,10 +28,15 @@ _log = structlog.get_logger("tapeline.gateway.okx.market")
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long things may take, in seconds. ``recovered``: a connection that lasted this long starts counting anew."""
+    """How long things may take, in seconds.
+
+    acknowledge: of all subscriptions. snapshot: of a book subscribed again. bar: after its close, then it is asked for.
+    first_wait, longest_wait: between dials. recovered: a connection that lasted this long starts counting anew.
+    """
 
     acknowledge: float = 30.0
     snapshot: float = 10.0
+    bar: float = 20.0
     first_wait: float = 0.5
     longest_wait: float = 60.0
     recovered: float = 60.0

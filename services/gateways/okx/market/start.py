@@ -113,7 +113,7 @@ async def run_market_gateway(
         inbox = Inbox(options.inbox, counts)
         gateway = MarketGateway(
             run, subscriptions, api=api, writer=writer, clock=clock, inbox=inbox,
-            counters=counts, warmup_us=options.warmup_us, snapshot_s=options.patience.snapshot,
+            counters=counts, warmup_us=options.warmup_us, patience=options.patience,
             refresh_s=options.refresh_s,
         )  # fmt: skip
         await gateway.begin(tail)
