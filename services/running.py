@@ -38,6 +38,9 @@ PAUSE_S_MAX = 30.0
 RECOVERED_S = 300.0
 STOP_S = 30.0
 CATCH_UP_S = 1_800.0
+LIVE_CATCH_UP_S = 60.0
+"""A live feed is taken as it comes; more than this behind it something is wrong."""
+GATEWAY = "okx-market"
 POLL_S = 0.2
 
 Tick = tuple[Envelope, Event]
@@ -153,10 +156,20 @@ class Services:
 
     def stop(self) -> None:
         """Ask every service to stop, wait, and end those that do not."""
-        for process in self._running.values():
+        self._end(list(self._running))
+        self._due.clear()
+
+    def end(self, name: str) -> None:
+        """Stop one service before the others; one that is waiting to be started again is not."""
+        self._due.pop(name, None)
+        self._end([name] if name in self._running else [])
+
+    def _end(self, names: Sequence[str]) -> None:
+        processes = [self._running.pop(name) for name in names]
+        for process in processes:
             process.terminate()
         deadline = time.monotonic() + STOP_S
-        for process in self._running.values():
+        for process in processes:
             try:
                 process.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
@@ -164,8 +177,6 @@ class Services:
                 process.wait()
             if process.stdin is not None:
                 process.stdin.close()
-        self._running.clear()
-        self._due.clear()
 
 
 def await_caught_up(
@@ -231,6 +242,20 @@ def drive(
     skip = held(log, shard, first)
     watched = _watched(chain((first,), ticks), services, stopped)
     return put(paced(watched, speed=speed, skip=skip, wait=stopped.wait), chunk_size=1)
+
+
+def follow_okx(
+    log: EventLog, database: ReadDatabase, services: Services, *, log_url: str, shard: int, shards: int, stopped: Alarm
+) -> bool:
+    """Run the market gateway until told to stop, then let the others take what it wrote; False: they did not.
+
+    Raises ServiceEnded when a service ends meanwhile.
+    """
+    services.start(GATEWAY, "gateway", "okx-market", "--log", log_url, "--shards", str(shards))
+    while not stopped.wait(1.0):
+        services.check()
+    services.end(GATEWAY)
+    return await_caught_up(log, database, services, shard=shard, stopped=Alarm(), limit_s=LIVE_CATCH_UP_S)
 
 
 def _watched(feed: Iterable[Tick], services: Services, stopped: Alarm) -> Iterator[Tick]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from services.commands.common import NO, CliError, DbOption, JsonOption, LogOption, emit, load, note, open_log
 from services.program import program
+
+if TYPE_CHECKING:
+    from streams.log.base import EventLog
 
 FOLDER = Path("var/run")
 
@@ -22,7 +25,9 @@ def register(app: typer.Typer) -> None:
 
 def run(
     context: typer.Context,
-    feed: Annotated[list[Path] | None, typer.Option("--feed", help="Recorded file; may be given again.")] = None,
+    feed: Annotated[
+        list[Path] | None, typer.Option("--feed", help="okx: live; or a recorded file, again for more.")
+    ] = None,
     instruments: Annotated[
         Path | None, typer.Option("--instruments", help="The venue's own instruments reply, over the shipped table.")
     ] = None,
@@ -40,23 +45,20 @@ def run(
     as_json: JsonOption = False,
 ) -> None:
     """Run feed, Faust worker, projector and API together, then show the review of the run."""
-    _refuse_what_is_not_there(feed or [], lang)
+    live = _is_live(feed or [], instruments, speed)
+    _refuse_unknown_language(lang)
     settings = load(context, log=log, db=db, more={"TAPELINE_API_PORT": None if port is None else str(port)})
     from services.demo import choose_feed
     from services.importer import warned
     from services.query.database import ReadDatabase
-    from services.review.run import fold_run
-    from services.review.summary import render
-    from services.running import all_services, await_caught_up, drive
+    from services.running import all_services, await_caught_up, drive, follow_okx
     from services.signals import stop_alarm
     from services.stores import open_database
     from streams.log import create_log
-    from streams.pipeline import CODE_VERSION, stages
-    from streams.verify import verify
 
     service = settings.service
     database = service.db.get_secret_value()
-    tape, source = choose_feed(feed or [], instruments, note)
+    tape, source = (None, "OKX, live") if live else choose_feed(feed or [], instruments, note)
     note(f"feed: {source}; log: {service.log}; the services log to {folder}")
     stopped = stop_alarm()
     with open_log(service.log, read_only=False) as opened, open_database(database) as dsn:
@@ -66,23 +68,44 @@ def run(
         with start(shards=shards, api=options) as services, closing(ReadDatabase(dsn)) as reader:
             if api:
                 note(f"API: http://{service.api_host}:{service.api_port}/docs")
-            ticks = warned(tape, settings.trading.instruments_allowed, note)
-            drive(opened, ticks, settings, services, speed=speed, shards=shards, stopped=stopped)
-            done = await_caught_up(opened, reader, services, shard=service.shard, stopped=stopped)
+            if tape is None:
+                done = follow_okx(
+                    opened, reader, services, log_url=service.log, shard=service.shard, shards=shards, stopped=stopped
+                )
+            else:
+                ticks = warned(tape, settings.trading.instruments_allowed, note)
+                drive(opened, ticks, settings, services, speed=speed, shards=shards, stopped=stopped)
+                done = await_caught_up(opened, reader, services, shard=service.shard, stopped=stopped)
             while done and api and not stopped.wait(1.0):
                 services.check()
-        proof = verify(opened, service.shard, stages(), code_version=CODE_VERSION) if prove else None
-        look = f"{program()} log cat ticks --type LineQuarantined --log {service.log}"
-        folded = fold_run(opened, service.shard)
-        summary = render(folded, language="zh" if lang == "zh" else "en", proof=proof, look=look)
-    content = {"summary": summary, "complete": done, "proven": None if proof is None else proof.proven}
-    emit(content, as_json=as_json, human=lambda: summary)
-    if proof is not None and not proof.proven:
+        summary, proven = _review(opened, service.shard, service.log, lang=lang, prove=prove)
+    emit({"summary": summary, "complete": done, "proven": proven}, as_json=as_json, human=lambda: summary)
+    if proven is False:
         raise typer.Exit(NO)
 
 
-def _refuse_what_is_not_there(feed: list[Path], lang: str) -> None:
+def _review(opened: EventLog, shard: int, url: str, *, lang: str, prove: bool) -> tuple[str, bool | None]:
+    """Return the summary of the run and whether it is proven; None: nobody asked."""
+    from services.review.run import fold_run
+    from services.review.summary import render
+    from streams.pipeline import CODE_VERSION, stages
+    from streams.verify import verify
+
+    proof = verify(opened, shard, stages(), code_version=CODE_VERSION) if prove else None
+    look = f"{program()} log cat ticks --type LineQuarantined --log {url}"
+    summary = render(fold_run(opened, shard), language="zh" if lang == "zh" else "en", proof=proof, look=look)
+    return summary, None if proof is None else proof.proven
+
+
+def _is_live(feed: list[Path], instruments: Path | None, speed: float) -> bool:
+    """Say whether the feed is OKX's live one. Raises CliError where options do not go with it."""
+    if not any(str(path) == "okx" for path in feed):
+        return False
+    if len(feed) > 1 or instruments is not None or speed:
+        raise CliError("--feed okx: the market is live; it goes without other feeds, --instruments and --speed")
+    return True
+
+
+def _refuse_unknown_language(lang: str) -> None:
     if lang not in ("en", "zh"):
         raise CliError(f"--lang {lang}: must be en or zh")
-    if any(str(path) == "okx" for path in feed):
-        raise CliError("--feed okx: this version has no live market data; give recorded files")

@@ -13,7 +13,7 @@ from tests.bench.options import Options
 from tests.bench.places import places
 from tests.bench.report import DOCUMENT, Processors, machine, render, write_section
 
-NAMES = ("batch", "worker", "latency", "million", "projector", "recovery", "hotspots")
+NAMES = ("batch", "worker", "latency", "million", "projector", "recovery", "market", "hotspots")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

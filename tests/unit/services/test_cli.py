@@ -110,6 +110,9 @@ def test_log_commands_do_not_load_the_api_or_the_stages() -> None:
         (["log", "topics", "--log", "redis://x"], 2, "TAPELINE_LOG: must start with"),
         (["log", "topics", "--log", "sqlite:///none.db"], 3, "none.db: no such log"),
         (["feed", "import", "none.csv"], 2, "none.csv"),
+        (["run", "--feed", "okx", "--speed", "2"], 2, "--feed okx: the market is live; it goes without"),
+        (["run", "--feed", "okx", "--feed", "none.csv"], 2, "--feed okx: the market is live; it goes without"),
+        (["gateway"], 2, ""),
         (["plan", "execute", "none.json"], 2, "none.json"),
         (["account", "transfer", "1e25"], 2, "1e25: must be an amount"),
         (["risk", "override", "heat_pct_max", "5"], 2, "--reason"),
@@ -119,7 +122,7 @@ def test_wrong_use_is_one_line_and_an_exit_code(run: Run, arguments: list[str], 
     got, _, err = run(*arguments)
     assert got == code
     assert says in err
-    assert len(err.strip().splitlines()) <= 1 or arguments == ["log"]
+    assert len(err.strip().splitlines()) <= 1 or arguments in (["log"], ["gateway"])
     assert "Traceback" not in err
 
 
