@@ -103,3 +103,18 @@ def test_a_duplicate_client_id_is_refused_while_the_order_is_open() -> None:
 
     drive(scenario)
     drive(scenario, rules=Rules(duplicate_ids_forever=True))
+
+
+def test_one_print_fills_several_orders_under_ids_of_their_own_best_price_first() -> None:
+    async def scenario(okx: FakeOkx, client: Any) -> None:
+        for price in (49890, 49900, 49880):
+            await client.create_order(SWAP, "limit", "buy", 1, price, ISOLATED | {"clOrdId": f"at{price}"})
+        okx.venue.print_trade(BTC, "49885", "1.5", "sell")
+        fills = [fill["info"] for fill in await client.fetch_my_trades(SWAP)]
+        assert {(fill["clOrdId"], fill["fillSz"], fill["fillPx"]) for fill in fills} == {
+            ("at49900", "1", "49900"),
+            ("at49890", "0.5", "49890"),
+        }
+        assert len({fill["tradeId"] for fill in fills}) == 2
+
+    drive(scenario)

@@ -129,6 +129,8 @@ def test_the_venues_books_are_true(hedged: bool, taken: list[tuple[Any, ...]]) -
     assert {key: size for key, size in held.items() if size} == {
         key: -position.size if key[2] == "short" else position.size for key, position in account.positions.items()
     }
+    trades = [fill.trade_id for order in drive.venue.trading.orders.values() for fill in order.fills]
+    assert len(trades) == len(set(trades))
     penalties = sum(
         (Decimal(bill["pnl"]) for bill in account.bills if bill["type"] == "5" and bill["fee"] == "0"), Decimal(0)
     )

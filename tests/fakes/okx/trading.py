@@ -171,7 +171,8 @@ class Trading:
             return
         size = self._base_size(order, market.last)
         for price, part in market.take(order.side, size, order.price):
-            self.fill(order, part, price, taker=True)
+            if order.is_open:
+                self.fill(order, part, price, taker=True)
         if order.is_open and kind in {"market", "ioc", "optimal_limit_ioc"}:
             self._finish_immediate(order, market.last)
 
@@ -304,7 +305,10 @@ class Trading:
             self.venue.algos.attach(order)
 
     def traded_through(self, inst_id: str, price: Decimal, size: Decimal, taker_side: str, trade_id: str) -> None:
-        """Fill resting orders a public trade reached: the maker's side is the other one; better prices first."""
+        """Fill resting orders a public trade reached: the maker's side is the other one; better prices first.
+
+        The print may stand for several matches: the first order gets its id, every further one an id of its own.
+        """
         resting = [o for o in self.open_orders(inst_id) if o.price is not None and o.side == _other(taker_side)]
         buys = taker_side == "sell"
         for order in sorted(resting, key=lambda o: o.price or ZERO, reverse=buys):
@@ -313,6 +317,7 @@ class Trading:
             if reached and part > 0:
                 size -= part
                 self.fill(order, part, order.price or price, trade_id=trade_id)
+                trade_id = self.venue.market(inst_id).new_trade_id()
 
     def _tell(self, order: Order, done: Fill | None = None, **extra: str) -> None:
         rows = [order.push_row(done, **extra)]
