@@ -12,9 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from threading import Condition, Thread
 
+from tests import waiting
+
 ROOT = Path(__file__).parent.parent
-PATIENCE_S = 60.0
-"""How long anything here may take before the test fails."""
+PATIENCE_S = waiting.PATIENCE_S
 
 
 class WorkerProcess:
@@ -79,9 +80,8 @@ class WorkerProcess:
 
 
 def eventually(condition: Callable[[], bool], what: str, worker: WorkerProcess | None = None) -> None:
-    """Look until a condition holds; fail with what the worker said when it does not come true."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        if time.monotonic() > deadline or (worker is not None and worker.process.poll() is not None):
-            raise AssertionError(f"{what} did not happen\n{worker.said() if worker else ''}")
-        time.sleep(0.005)
+    """Look until a condition holds; fail with what the worker said when it does not come true, or the worker ends."""
+    if worker is None:
+        waiting.eventually(condition, what)
+    else:
+        waiting.eventually(condition, what, alive=lambda: worker.process.poll() is None, said=worker.said)

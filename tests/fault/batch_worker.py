@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-import time
+from threading import Event
 
 from schemas.topics import INPUTS
 from services.bootstrap import build_trader
@@ -22,6 +22,7 @@ def main(url: str, *, until_idle: bool) -> None:
     if until_idle:
         run_batch(log, trader)
         return
+    pause = Event()
     while True:
         fetched = 0
         for topic in INPUTS:
@@ -31,7 +32,7 @@ def main(url: str, *, until_idle: bool) -> None:
                 fetched += len(records)
         if not fetched:
             trader.heartbeat()
-            time.sleep(IDLE_S)
+            pause.wait(IDLE_S)
 
 
 if __name__ == "__main__":

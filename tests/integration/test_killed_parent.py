@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from threading import Event as Alarm
 
 import psutil
 import pytest
@@ -18,6 +17,7 @@ from streams.log import open_log
 from streams.pipeline import stages
 from streams.verify import verify
 from tests.unit.services.test_feeds_bars import BARS, bar_rows, write
+from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 30.0
@@ -49,12 +49,7 @@ def start(home: Path) -> Iterator[Start]:
 
 def until(condition: Callable[[], bool], what: str, folder: Path) -> None:
     """Wait for a condition, not longer than PATIENCE_S."""
-    pause = Alarm()
-    for _ in range(int(PATIENCE_S / 0.05)):
-        if condition():
-            return
-        pause.wait(0.05)
-    raise AssertionError(f"{what} did not happen\n{(folder / 'out').read_text()[-3000:]}")
+    eventually(condition, what, said=lambda: (folder / "out").read_text()[-3000:], patience_s=PATIENCE_S)
 
 
 def family(process: subprocess.Popen[bytes], database: Path) -> list[psutil.Process]:

@@ -12,11 +12,13 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from services.feeds import default_feed
+from tests.waiting import eventually
 
 ROOT = Path(__file__).parent.parent.parent
 TAPELINE = Path(sys.executable).parent / "tapeline"
@@ -135,13 +137,12 @@ def test_the_api_command_serves_the_run(demo: tuple[Path, str]) -> None:
 
 def get(url: str) -> dict[str, object]:
     """Return a JSON answer; wait for the server to come up."""
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            with urllib.request.urlopen(url, timeout=10) as answer:
-                loaded: dict[str, object] = json.loads(answer.read())
-                return loaded
-        except (urllib.error.URLError, ConnectionError):
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
+    found: list[dict[str, object]] = []
+
+    def answered() -> bool:
+        with suppress(urllib.error.URLError, ConnectionError), urllib.request.urlopen(url, timeout=10) as answer:
+            found.append(json.loads(answer.read()))
+        return bool(found)
+
+    eventually(answered, f"an answer of {url}")
+    return found[0]

@@ -20,41 +20,8 @@ from streams.log.memory import MemoryLog
 from streams.shards import Shard, Shards
 from streams.trader import Trader
 from streams.transports.batching import Batch
-from tests.toy import STAGES, fill, mark, settings_record
-
-
-class Failures:
-    """Stands in for the end of the process."""
-
-    def __init__(self) -> None:
-        self.seen: list[tuple[str, BaseException]] = []
-
-    def __call__(self, where: str, error: BaseException) -> None:
-        self.seen.append((where, error))
-
-    @property
-    def errors(self) -> list[BaseException]:
-        return [error for _, error in self.seen]
-
-
-def shards_over(log: MemoryLog, failures: Failures) -> Shards:
-    return Shards(log, lambda number: Trader(log, number, STAGES, worker="w", code_version="1"), failures)
-
-
-def batch(log: MemoryLog, offset: int, limit: int = 1_000) -> Batch:
-    return Batch("ticks", 0, log.read("ticks", 0, offset, limit=limit))
-
-
-@pytest.fixture
-def log() -> MemoryLog:
-    memory = MemoryLog()
-    fill(memory, [4, 5, 7, 8, 10, 11])
-    return memory
-
-
-@pytest.fixture
-def failures() -> Failures:
-    return Failures()
+from tests.in_hand import Failures, batch, shards_over
+from tests.toy import STAGES, mark, settings_record
 
 
 def test_an_assigned_shard_is_live_and_knows_where_reading_goes_on(log: MemoryLog, failures: Failures) -> None:
@@ -114,6 +81,12 @@ def test_a_shard_claimed_by_another_fails_and_publishes_nothing(log: MemoryLog, 
     assert all(log.end_offset(topic, 0) == 0 for topic in OUTPUTS)
 
 
+async def still_waiting(task: asyncio.Future[None]) -> bool:
+    """Let a task get as far as it can; tell whether it waits for something then."""
+    _, pending = await asyncio.wait([task], timeout=0.05)
+    return bool(pending)
+
+
 def test_an_agent_cancelled_while_a_batch_is_in_work_does_not_stop_the_batch(
     log: MemoryLog, failures: Failures
 ) -> None:
@@ -125,7 +98,7 @@ def test_an_agent_cancelled_while_a_batch_is_in_work_does_not_stop_the_batch(
         shard.submit(gate.wait, 30)
         await shards.take(batch(log, 0))
         waiting = asyncio.ensure_future(shards.take(batch(log, 0)))
-        await asyncio.sleep(0)
+        assert await still_waiting(waiting)
         waiting.cancel()
         await asyncio.wait([waiting])
         gate.set()
@@ -151,7 +124,7 @@ def test_giving_up_a_shard_that_waits_for_settings_does_not_hang(failures: Failu
         create_log(empty)
         shards = shards_over(empty, failures)
         starting = asyncio.ensure_future(shards.assign({0}))
-        await asyncio.sleep(0)
+        assert await still_waiting(starting)
         await shards.revoke()
         await starting
 

@@ -10,20 +10,8 @@ import pytest
 
 from streams.app import Watchdog
 from streams.log.memory import MemoryLog
+from tests.in_hand import Failures, batch, shards_over
 from tests.toy import fill
-from tests.unit.streams.test_shards import Failures, batch, shards_over
-
-
-@pytest.fixture
-def log() -> MemoryLog:
-    memory = MemoryLog()
-    fill(memory, [4, 5, 7, 8, 10, 11])
-    return memory
-
-
-@pytest.fixture
-def failures() -> Failures:
-    return Failures()
 
 
 def test_the_watchdog_ends_a_worker_that_takes_nothing_while_inputs_wait(log: MemoryLog, failures: Failures) -> None:
