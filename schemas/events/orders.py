@@ -302,6 +302,7 @@ class VenueFill(Event):
 
     ``arrival_price``: mid (on bars: the open) when the venue had the order; ``trigger_source`` of a stop that fired.
     ``liquidation``: the venue closed the position by force, ``adl``: by auto-deleveraging; the order is its own.
+    ``client_order_id`` is empty where a gateway reports an order that is not of this log: by hand, or the venue's.
     """
 
     client_order_id: str

@@ -40,7 +40,7 @@ class SendsFirst(OrderDesk):
 
     async def send(self, order: Tracked) -> None:
         attempt = protocol.attempt_of(order, self.reports.claim_id, self.clock())
-        instrument = self._instruments(BTC)
+        instrument = self.instruments(BTC)
         assert instrument is not None
         answer = await self.client.submit(protocol.as_sent(order, attempt), instrument)
         self._say(order, [attempt])

@@ -50,7 +50,7 @@ class OrderDesk:
         self.orders = Orders()
         self.reports = ReportsTopic(log, shard, owner, clock, self.orders.reported)
         self._intents = SeqReader(log, "orders", shard)
-        self._instruments = instruments
+        self.instruments = instruments
         self._actions: dict[Need, Callable[[Tracked], Coroutine[Any, Any, None]]] = {
             Need.SEND: self.send,
             Need.GIVE_UP: self.give_up,
@@ -95,7 +95,7 @@ class OrderDesk:
 
     async def send(self, order: Tracked) -> None:
         """Confirm the leverage an entry needs, log the attempt, send once, report the answer."""
-        instrument = self._instruments(order.intent.instrument_id)
+        instrument = self.instruments(order.intent.instrument_id)
         if instrument is None:
             detail = f"{order.intent.instrument_id}: no such instrument at the venue"
             return self._say(order, [NotSent(*order.names, NotSentReason.UNSENDABLE, self.reports.claim_id, detail)])
@@ -155,7 +155,7 @@ class OrderDesk:
 
     async def amend(self, order: Tracked) -> None:
         """Ask the venue to change an order to what is wanted now, then how it stands."""
-        instrument = self._instruments(order.intent.instrument_id)
+        instrument = self.instruments(order.intent.instrument_id)
         if instrument is None:
             return
         change, asked = _change(order), order.amend_id
@@ -190,12 +190,14 @@ class OrderDesk:
         if self.orders.knows(execution.instrument_id, execution.trade_id):
             return
         event = protocol.fill_of(execution, order, self.reports.owner.account_id)
-        if event is None:
-            return
         if order is None:
             self.reports.report(event, ts_event=execution.ts_event)
         else:
             self._say(order, [event], ts_event=execution.ts_event)
+
+    def say(self, event: Event, *, ts_event: int) -> None:
+        """Report what is not about one order."""
+        self.reports.report(event, ts_event=ts_event)
 
     def _say(
         self, order: Tracked, events: Sequence[Event], *, ts_event: int | None = None, causation_id: str = ""

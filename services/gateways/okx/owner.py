@@ -59,11 +59,20 @@ class ReportsTopic:
         self.shard = shard
         self.owner = owner
         self.claim_id = ""
-        self.ts_newest = 0
+        self.ts_begun = 0
+        """When the first gateway claimed: what happened at the venue before is not this log's."""
+        self.ts_before = 0
+        """When the last report before our claim was written."""
         self._clock = clock
         self._taken = taken
         self._next = 0
         self._stopped = ""
+        self.claimed = False
+
+    @property
+    def next_offset(self) -> int:
+        """The offset the next report must land at."""
+        return self._next
 
     def claim(self) -> int:
         """Claim the topic and return the offset of the claim; ``take_up_to`` it comes next.
@@ -120,7 +129,10 @@ class ReportsTopic:
 
     def _take(self, envelope: Envelope, event: Event) -> None:
         self._next += 1
-        self.ts_newest = max(self.ts_newest, envelope.ts_event)
+        self.ts_begun = self.ts_begun or envelope.ts_ingest
+        if not self.claimed:
+            self.ts_before = envelope.ts_ingest
+        self.claimed = self.claimed or (isinstance(event, GatewayClaimed) and event.claim_id == self.claim_id)
         self._taken(envelope, event)
 
     def _envelope(self, event: Event, ts_event: int, causation_id: str, plan_id: str) -> Envelope:

@@ -26,7 +26,7 @@ from schemas.events.orders import (
     VenueFill,
     VenueRejected,
 )
-from schemas.values import SECOND, Micros, Quantity
+from schemas.values import SECOND, Micros
 from services.gateways.okx.facts import Category, OrderStatus, VenueExecution, VenueOrder
 from services.gateways.okx.tracked import Phase, Tracked
 from services.gateways.okx.venue import (
@@ -46,7 +46,7 @@ VANISHED_US = 10 * SECOND
 LOOK_US = 1 * SECOND
 """Pause between two questions about one order."""
 RETRIES_MAX = 12
-"""Refusals for load in a row after which an order is given up; the pauses before add up to about a minute."""
+"""Refusals for load in a row after which an entry is given up; the pauses before add up to about a minute."""
 RETRY_US, RETRY_MAX_US = SECOND // 4, 8 * SECOND
 """First and longest pause after a refusal for load; each is twice the one before."""
 PAST_VALID_UNTIL, NOT_SENDABLE = "PAST_VALID_UNTIL", "NOT_SENDABLE"
@@ -145,7 +145,7 @@ def _refused(order: Tracked, answer: Refused, claim_id: str, now: int) -> list[E
     if answer.code != PAST_VALID_UNTIL and not answer.retryable:
         return [VenueRejected(*order.names, answer.code, answer.detail)]
     slow_down(order, now)
-    if order.pace.tries > RETRIES_MAX:
+    if order.pace.tries > RETRIES_MAX and not order.intent.reduce_only:  # protection is not given up, only slowed down
         detail = f"refused {RETRIES_MAX} times for load: {answer.code}"
         return [NotSent(*order.names, NotSentReason.UNSENDABLE, claim_id, detail)]
     order.pace.refused = True
@@ -223,25 +223,22 @@ def _end_code(order: Tracked, found: VenueOrder) -> str:
     return f"VENUE {found.cancel_code}".strip()
 
 
-def fill_of(execution: VenueExecution, order: Tracked | None, account_id: str) -> VenueFill | None:
-    """Return a fill as a report; None: it is neither of an order of ours nor a forced close, so not ours to book."""
-    forced = execution.category in (Category.LIQUIDATION, Category.ADL)
-    if order is None and not forced:
-        return None
+def fill_of(execution: VenueExecution, order: Tracked | None, account_id: str) -> VenueFill:
+    """Return an execution as a report; of an order that is not of this log without a client order id."""
     return VenueFill(
-        client_order_id=execution.client_order_id or "",
+        client_order_id="" if order is None else order.intent.client_order_id,
         account_id=account_id,
         instrument_id=execution.instrument_id,
         venue_trade_id=execution.trade_id,
         side=execution.side,
-        last_quantity=Quantity(execution.last_quantity),
+        last_quantity=execution.last_quantity,
         last_price=execution.last_price,
         liquidity=execution.liquidity,
         fee=execution.fee,
         fee_currency=execution.fee_currency,
         arrival_price=None,
         trigger_source=None if order is None else order.intent.trigger_price_type,
-        liquidation=forced,
+        liquidation=execution.category in (Category.LIQUIDATION, Category.ADL),
         adl=execution.category is Category.ADL,
     )
 

@@ -12,6 +12,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from schemas.envelope import Envelope, Event
+from schemas.events.common import Side
 from schemas.events.gateway import GatewayClaimed
 from schemas.events.orders import (
     AmendIntended,
@@ -24,6 +25,7 @@ from schemas.events.orders import (
     VenueAmended,
     VenueCanceled,
     VenueFill,
+    VenueFunding,
     VenueRejected,
 )
 
@@ -102,12 +104,17 @@ class Tracked:
 
 @dataclass(slots=True)
 class Orders:
-    """Every order of an account, the claim in force on its reports, and the executions reported."""
+    """Every order of an account, the claim in force on its reports, and the executions reported.
+
+    net: signed sum of the executions, by instrument. funded_until: the last funding settlement reported of each.
+    """
 
     claim_id: str = ""
     orders: dict[str, Tracked] = field(default_factory=dict)
     trades: dict[str, None] = field(default_factory=dict)
     over: dict[str, None] = field(default_factory=dict)
+    net: dict[str, Decimal] = field(default_factory=dict)
+    funded_until: dict[str, int] = field(default_factory=dict)
 
     def live(self) -> Iterator[Tracked]:
         """Yield the orders of which more than a late fill may come, oldest first."""
@@ -137,6 +144,8 @@ class Orders:
             return
         if isinstance(event, VenueFill):
             self._filled(event)
+        if isinstance(event, VenueFunding):
+            self.funded_until[event.instrument_id] = event.ts_funding
         order = self.orders.get(getattr(event, "client_order_id", ""))
         if order is None:
             return
@@ -150,8 +159,11 @@ class Orders:
     def _filled(self, event: VenueFill) -> None:
         key = f"{event.instrument_id}|{event.venue_trade_id}"
         order = self.orders.get(event.client_order_id)
-        if order is not None and key not in self.trades:
-            order.filled += event.last_quantity
+        if key not in self.trades:
+            signed = event.last_quantity if event.side is Side.BUY else -event.last_quantity
+            self.net[event.instrument_id] = self.net.get(event.instrument_id, ZERO) + signed
+            if order is not None:
+                order.filled += event.last_quantity
         self.trades[key] = None
         if len(self.trades) > TRADES_MAX:
             del self.trades[next(iter(self.trades))]

@@ -7,6 +7,7 @@ It decides which orders exist and when they change. It does not decide whether o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -18,6 +19,7 @@ from schemas.events.gateway import GatewayClaimed, SubmitInDoubt
 from schemas.events.intelligence import RegimeClassified
 from schemas.events.market import FeedStatus, IndexPrice, InstrumentDefined, MarkPrice, Trade, VenueBar
 from schemas.events.orders import (
+    AccountSnapshot,
     NotSent,
     OrderAccepted,
     OrderAmended,
@@ -39,7 +41,7 @@ from schemas.events.orders import (
 )
 from schemas.events.risk import LimitOverridden, PlanApproved, ReductionApproved, TradingStateChanged
 from schemas.values import Quantity
-from streams.core.execution import exits, fills, fold, watch
+from streams.core.execution import by_hand, exits, fills, fold, watch
 from streams.core.execution.draft import STAGE_NAME, Draft
 from streams.core.execution.follow import better_stop, may_follow
 from streams.core.execution.orders import (
@@ -257,6 +259,8 @@ def _canceled(state: ExecutionState, message: Message, event: VenueCanceled) -> 
 def _filled(state: ExecutionState, message: Message, event: VenueFill) -> Sequence[Event]:
     if fold.fill_key(event) in state.seen:
         return ()
+    if not event.client_order_id:
+        return _not_ours(state, message, event)
     if event.liquidation:
         return _liquidation(state, message, event)
     trade, order = _known(state, event.client_order_id)
@@ -268,6 +272,19 @@ def _filled(state: ExecutionState, message: Message, event: VenueFill) -> Sequen
     else:
         draft.emit(OrderFilled(*names, filled))
     draft.emit(fills.book(state, trade, order, event))
+    settle(draft, trade.plan_id)
+    return draft.outputs
+
+
+def _not_ours(state: ExecutionState, message: Message, event: VenueFill) -> Sequence[Event]:
+    """Book what an order that is not ours closed of a trade, fee and all; its stop and targets follow."""
+    trade, reduced, _ = by_hand.split(state, event)
+    if trade is None or not reduced:
+        return ()
+    draft = Draft(state, message, trade.plan_id)
+    fee = Quantity(event.fee * reduced / event.last_quantity)
+    booked = replace(event, last_quantity=Quantity(reduced), fee=fee)
+    draft.emit(fills.book(state, trade, None, booked))
     settle(draft, trade.plan_id)
     return draft.outputs
 
@@ -306,7 +323,16 @@ _DECIDE: dict[type[Event], Callable[[ExecutionState, Message, Any], Sequence[Eve
 
 STAGE = Stage(
     name=STAGE_NAME,
-    takes=(*_DECIDE, SettingsChanged, LimitOverridden, InstrumentDefined, FeedStatus, VenueLiquidated, GatewayClaimed),
+    takes=(
+        *_DECIDE,
+        SettingsChanged,
+        LimitOverridden,
+        InstrumentDefined,
+        FeedStatus,
+        VenueLiquidated,
+        GatewayClaimed,
+        AccountSnapshot,
+    ),
     state_type=ExecutionState,
     initial=ExecutionState,
     decide=decide,

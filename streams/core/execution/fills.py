@@ -15,7 +15,7 @@ _BPS = Decimal(10000)
 
 
 def book(state: ExecutionState, trade: TradeRecord, order: OrderRecord | None, report: VenueFill) -> FillBooked:
-    """Return the booked fill. ``order`` None: the venue closed the position by force."""
+    """Return the booked fill. ``order`` None: no order of ours did it, but the venue by force or somebody by hand."""
     instrument = state.instruments[report.instrument_id]
     base = report.last_quantity * instrument.contract_value * instrument.contract_multiplier
     in_base = report.fee_currency == instrument.base_currency
@@ -47,7 +47,9 @@ def book(state: ExecutionState, trade: TradeRecord, order: OrderRecord | None, r
 
 
 def _forced(report: VenueFill) -> ExitReason:
-    return ExitReason.ADL if report.adl else ExitReason.LIQUIDATION
+    if report.adl:
+        return ExitReason.ADL
+    return ExitReason.LIQUIDATION if report.liquidation else ExitReason.RECONCILED
 
 
 def slippage(report: VenueFill) -> Bps | None:

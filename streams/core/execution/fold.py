@@ -14,6 +14,7 @@ from schemas.events.gateway import GatewayClaimed
 from schemas.events.intelligence import RegimeClassified
 from schemas.events.market import InstrumentDefined, InstrumentKind, Trade, VenueBar
 from schemas.events.orders import (
+    AccountSnapshot,
     AmendIntended,
     CancelIntended,
     EntryEnded,
@@ -38,7 +39,7 @@ from schemas.events.orders import (
 )
 from schemas.events.risk import LimitOverridden, PlanApproved, ReductionApproved, TradingStateChanged
 from schemas.settings import TradingSettings, Venue
-from streams.core.execution import exits
+from streams.core.execution import by_hand, exits
 from streams.core.execution.orders import NEVER_SENDABLE, UNSETTLED, OrderRecord, next_state
 from streams.core.execution.state import (
     DONE_MAX,
@@ -262,6 +263,11 @@ def _claimed(state: ExecutionState, event: GatewayClaimed, now: int) -> None:
     state.claim_id = event.claim_id
 
 
+def _snapshot(state: ExecutionState, event: AccountSnapshot, now: int) -> None:
+    if state.venue is not Venue.PAPER:
+        by_hand.take_snapshot(state, event)
+
+
 def is_owners(state: ExecutionState, event: NotSent) -> bool:
     """Whether the gateway that owns the reports says so: a former owner knows too little. Source: kernel, section 7."""
     return event.claim_id == state.claim_id
@@ -312,6 +318,8 @@ def _booked(state: ExecutionState, event: FillBooked, now: int) -> None:
 
 
 def _seen(state: ExecutionState, event: VenueFill, now: int) -> None:
+    if not event.client_order_id and fill_key(event) not in state.seen:
+        by_hand.take_fill(state, event)
     state.seen[fill_key(event)] = True
     if len(state.seen) > SEEN_MAX:
         del state.seen[next(iter(state.seen))]
@@ -358,6 +366,7 @@ _RULES: dict[type[Event], Callable[[ExecutionState, Any, int], None]] = {
     VenueLiquidated: _liquidated,
     GatewayClaimed: _claimed,
     NotSent: _not_sent,
+    AccountSnapshot: _snapshot,
     VenueRejected: _refused,
     OrderIntended: _intended,
     AmendIntended: _amend_intended,

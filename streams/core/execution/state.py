@@ -125,6 +125,7 @@ class ExecutionState:
     penalties: what a liquidation takes beside the fee of its fill, by venue trade id, until that fill arrives.
     bad_since: since when an instrument's data is BAD. quality_exit_s: how long a trade bears it; 0: for ever.
     prices: what a stop could watch, by instrument; moved by ``evolve`` alone, so it is not copied for a draft.
+    by_hand: what the account holds that is not ours, signed, by instrument; moved by ``evolve`` alone.
     claim_id: of the gateway that owns the reports; empty on paper.
     halted: scopes that are HALTED: nothing is started there except protection and reductions.
     """
@@ -147,6 +148,7 @@ class ExecutionState:
     prices: PricesOf = field(default_factory=dict)
     halted: list[str] = field(default_factory=list)
     claim_id: str = ""
+    by_hand: dict[str, Decimal] = field(default_factory=dict)
 
     def copy(self, also: str = "") -> ExecutionState:
         """Return a copy to try events on: active trades, the one named ``also`` and the indexes are its own."""

@@ -1,0 +1,181 @@
+"""Compare the log with the venue, over the union of both, and report what only the venue knows.
+
+Fills first, then funding, then where each order is, and last the snapshot the trader compares its books with. It is
+told only when nothing moved while it was taken: half of one moment and half of the next would differ from any log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from schemas.events.common import AccountMode, MarginMode
+from schemas.events.common import PositionMode as Mode
+from schemas.events.orders import AccountSnapshot, VenueFunding, VenuePosition
+from schemas.values import SECOND, Micros, Money, Price, Quantity, Rate, money
+from services.gateways.okx.desk import FILLS_OVERLAP_US, OrderDesk
+from services.gateways.okx.facts import (
+    AccountConfig,
+    BillKind,
+    PositionMode,
+    VenueBalance,
+    VenueBill,
+    VenueHolding,
+    VenueOrder,
+)
+from services.gateways.okx.tracked import Phase
+
+TRIES_MAX = 3
+"""Snapshots begun anew, because something moved meanwhile, before the next turn is waited for."""
+BILLS_OVERLAP_US = 3600 * SECOND
+"""How far before the last reconciliation the ledger is read again: its lines may come late."""
+SETTLEMENT_CURRENCY = "USDT"
+FOREIGN = "foreign:"
+"""How an order in a snapshot is named that is not of this log: by the venue's own id."""
+ZERO = Decimal(0)
+MODES = {1: AccountMode.SPOT, 2: AccountMode.FUTURES, 3: AccountMode.MULTI_CURRENCY, 4: AccountMode.PORTFOLIO}
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The venue's account at one moment."""
+
+    config: AccountConfig
+    orders: Sequence[VenueOrder]
+    holdings: Sequence[VenueHolding]
+    balances: Sequence[VenueBalance]
+
+
+class Reconciler:
+    """Reconciles one desk's account, again and again. ``pause``: waits for what the venue shows late.
+
+    Raises GatewayStopped, VenueUnavailable.
+    """
+
+    def __init__(self, desk: OrderDesk, pause: Callable[[], Awaitable[None]]) -> None:
+        self._desk = desk
+        self._pause = pause
+        self._since: int | None = None
+
+    async def run(self) -> bool:
+        """Reconcile once; return whether a snapshot was told, so that the trader has something to compare.
+
+        Positions that are not the sum of the executions are looked at again before they are told: a fill may show in a
+        position sooner than among the fills.
+        """
+        desk = self._desk
+        for left in reversed(range(TRIES_MAX)):
+            asked_at = desk.clock()
+            await self._facts()
+            before = desk.reports.next_offset
+            view = await self._view()
+            await self._facts()
+            settled = desk.reports.next_offset == before
+            if settled and (not left or self._adds_up(view)):
+                self._look(view.orders)
+                desk.say(snapshot_of(view, desk), ts_event=desk.clock())
+                self._since = asked_at
+                return True
+            await self._pause()
+        return False
+
+    def _adds_up(self, view: View) -> bool:
+        net = {name: quantity for name, quantity in self._desk.orders.net.items() if quantity and _is_swap(name)}
+        return net == {held.instrument_id: held.quantity for held in view.holdings if held.quantity}
+
+    async def _facts(self) -> None:
+        """Report fills and funding that are not on the log."""
+        desk = self._desk
+        since = self._begin() - FILLS_OVERLAP_US
+        desk.fills(await desk.client.fills(Micros(since)))
+        bills = await desk.client.bills(Micros(max(self._begin() - BILLS_OVERLAP_US, desk.reports.ts_begun)))
+        holdings = await desk.client.positions() if any(b.kind is BillKind.FUNDING for b in bills) else ()
+        self._funding(bills, holdings)
+
+    def _begin(self) -> int:
+        """Return since when something may have happened that the log does not know; not before the log began."""
+        desk = self._desk.reports
+        return max(self._since if self._since is not None else desk.ts_before, desk.ts_begun + FILLS_OVERLAP_US)
+
+    def _funding(self, bills: Sequence[VenueBill], holdings: Sequence[VenueHolding]) -> None:
+        desk = self._desk
+        for bill in bills:
+            if bill.kind is not BillKind.FUNDING or bill.instrument_id is None:
+                continue
+            if bill.ts_event <= desk.orders.funded_until.get(bill.instrument_id, 0):
+                continue
+            desk.say(funding_of(bill, holdings, desk), ts_event=bill.ts_event)
+
+    def _look(self, orders: Sequence[VenueOrder]) -> None:
+        """Take what the venue shows of each of our orders; ask for each it should have and does not show."""
+        desk = self._desk
+        shown = {order.client_order_id for order in orders}
+        for found in orders:
+            desk.seen(found)
+        for order in desk.orders.live():
+            if order.phase is Phase.AT_VENUE and order.intent.client_order_id not in shown:
+                order.pace.look = True
+
+    async def _view(self) -> View:
+        client = self._desk.client
+        return View(
+            await client.account_config(), await client.open_orders(), await client.positions(), await client.balances()
+        )
+
+
+def snapshot_of(view: View, desk: OrderDesk) -> AccountSnapshot:
+    """Return the venue's account as the trader compares it."""
+    return AccountSnapshot(
+        account_id=desk.reports.owner.account_id,
+        cash=cash_of(view),
+        positions=tuple(
+            VenuePosition(held.instrument_id, held.quantity, held.avg_entry_price or Price(ZERO))
+            for held in view.holdings
+            if held.quantity
+        ),
+        open_orders=tuple(_name(order, desk) for order in view.orders),
+        account_mode=MODES.get(view.config.account_level, AccountMode.PORTFOLIO),
+        position_mode=Mode.NET if view.config.position_mode is PositionMode.NET else Mode.LONG_SHORT,
+    )
+
+
+def _name(order: VenueOrder, desk: OrderDesk) -> str:
+    known = order.client_order_id is not None and order.client_order_id in desk.orders.orders
+    return order.client_order_id if known and order.client_order_id else f"{FOREIGN}{order.venue_order_id}"
+
+
+def cash_of(view: View) -> Money:
+    """Return cash as the ledger counts it: the settlement currency, with the isolated margins that left its balance."""
+    cash = sum((balance.cash for balance in view.balances if balance.currency == SETTLEMENT_CURRENCY), ZERO)
+    isolated = (held.margin for held in view.holdings if held.margin_mode is MarginMode.ISOLATED)
+    return money(cash + sum((margin for margin in isolated if margin is not None), ZERO))
+
+
+def funding_of(bill: VenueBill, holdings: Sequence[VenueHolding], desk: OrderDesk) -> VenueFunding:
+    """Return a line of the venue's ledger as a funding settlement; the rate is what payment and position imply.
+
+    The line has no side: it is that of the position now held; where none is, a long's.
+    """
+    assert bill.instrument_id is not None
+    instrument = desk.instruments(bill.instrument_id)
+    held = next((each.quantity for each in holdings if each.instrument_id == bill.instrument_id), ZERO)
+    quantity = -bill.quantity if held < 0 else bill.quantity
+    mark = bill.price or Price(ZERO)
+    value = ZERO if instrument is None else instrument.contract_value * instrument.contract_multiplier
+    notional = quantity * value * mark
+    rate = (-bill.amount / notional).quantize(Decimal(1).scaleb(-12)) if notional else ZERO
+    return VenueFunding(
+        account_id=desk.reports.owner.account_id,
+        instrument_id=bill.instrument_id,
+        payment=money(bill.amount),
+        funding_rate=Rate(rate),
+        mark_price=mark,
+        position_quantity=Quantity(quantity),
+        ts_funding=bill.ts_event,
+    )
+
+
+def _is_swap(instrument_id: str) -> bool:
+    """Whether the venue keeps a position in it; what is held of a spot pair shows as a balance."""
+    return instrument_id.endswith("-SWAP")

@@ -1,0 +1,130 @@
+"""The trading gateway of one shard: reads ``orders``, keeps the venue to them, writes what it says to ``reports``.
+
+An asyncio shell without rules of its own. It ends with the first error of any of its tasks: whoever started it starts a
+new one, which claims the reports and asks the venue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import structlog
+
+from services.gateways.okx.desk import OrderDesk
+from services.gateways.okx.facts import VenueBalance, VenueExecution, VenueHolding, VenueOrder
+from services.gateways.okx.reconcile import Reconciler
+from services.gateways.okx.venue import BillsDue, Link, LinkChanged, Update, UpdateUnreadable, VenueUnavailable
+
+T = TypeVar("T")
+_log = structlog.get_logger("tapeline.gateway.okx.trading")
+
+
+@dataclass(frozen=True, slots=True)
+class Cadence:
+    """How often the gateway does what it does, in seconds. switch_s: after which silence the venue cancels entries."""
+
+    poll_s: float = 0.02
+    reconcile_s: float = 30.0
+    retry_s: float = 2.0
+    settle_s: float = 1.0
+    beat_s: float = 5.0
+    switch_s: int = 30
+
+
+class TradingGateway:
+    """One desk at work. ``stopped``: asked often; true ends ``run``, with entries left to the venue's switch."""
+
+    def __init__(self, desk: OrderDesk, *, stopped: Callable[[], bool], cadence: Cadence = Cadence()) -> None:
+        self.desk = desk
+        self.reconciled = 0
+        """Snapshots told so far."""
+        self._stopped = stopped
+        self._cadence = cadence
+        self._reconciler = Reconciler(desk, lambda: asyncio.sleep(cadence.settle_s))
+        self._due = asyncio.Event()
+
+    async def run(self) -> None:
+        """Claim the reports and trade until stopped. Raises GatewayStopped, OtherAccount, LogError."""
+        self.desk.open()
+        _log.info("claimed", claim_id=self.desk.reports.claim_id, orders=len(self.desk.orders.orders))
+        tasks = [
+            asyncio.create_task(work) for work in (self._updates(), self._reconcile(), self._beat(), self._orders())
+        ]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _orders(self) -> None:
+        """Read intents and run what is due, every order on its own, until stopped."""
+        running = set[asyncio.Task[None]]()
+        try:
+            while not self._stopped():
+                self.desk.read()
+                running |= {asyncio.create_task(action) for action in self.desk.due()}
+                done, running = await asyncio.wait(running, timeout=0) if running else (set(), running)
+                for task in done:
+                    task.result()
+                await asyncio.sleep(self._cadence.poll_s)
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+    async def _updates(self) -> None:
+        """Report what the venue says by itself; what it cannot say is asked for by a reconciliation."""
+        async for update in self.desk.client.updates():
+            self._take(update)
+
+    def _take(self, update: Update) -> None:
+        match update:
+            case VenueOrder():
+                self.desk.seen(update)
+            case VenueExecution():
+                self.desk.fills([update])
+                self._due_if_forced(update)
+            case LinkChanged(link=Link.CONNECTED) | BillsDue() | UpdateUnreadable():
+                self.desk.look_again()
+                self._due.set()
+            case LinkChanged():
+                _log.warning("private updates lost", detail=update.detail)
+            case VenueHolding() | VenueBalance():
+                pass  # a reconciliation reads them whole
+
+    def _due_if_forced(self, update: VenueExecution) -> None:
+        if update.client_order_id is None:  # by hand or by the venue: the trader should compare soon
+            self._due.set()
+
+    async def _reconcile(self) -> None:
+        """Reconcile at the start, every so often, and when something happened that only questions can settle."""
+        while True:
+            self._due.clear()
+            told = await self._asked(self._reconciler.run())
+            self.reconciled += bool(told)
+            wait = self._cadence.reconcile_s if told else self._cadence.retry_s
+            try:
+                await asyncio.wait_for(self._due.wait(), wait)
+            except TimeoutError:
+                continue
+            await asyncio.sleep(self._cadence.settle_s)  # one for all that happened at once
+
+    async def _beat(self) -> None:
+        """Keep the venue's switch from cancelling entries; stops and targets are out of its reach."""
+        while True:
+            await self._asked(self.desk.client.cancel_all_after(self._cadence.switch_s))
+            await asyncio.sleep(self._cadence.beat_s)
+
+    async def _asked(self, question: Coroutine[Any, Any, T]) -> T | None:
+        """Return a question's answer; None where the venue gives none: it is asked again in its time."""
+        try:
+            return await question
+        except VenueUnavailable as error:
+            _log.warning("no answer", detail=str(error))
+            return None

@@ -1,0 +1,58 @@
+"""Executions of orders that are not ours: what somebody did at the venue by hand, or the venue itself by force.
+
+What reduces a trade of ours closes that much of it (RECONCILED, LIQUIDATION, ADL). The rest is a position of somebody
+else's in the same account: it is only counted, so that its way back is not taken for ours; while there is one, the
+account does not agree with the log and risk holds trading.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import NamedTuple
+
+from schemas.events.common import Side
+from schemas.events.orders import AccountSnapshot, VenueFill
+from streams.core.execution.state import ZERO, ExecutionState, TradeRecord
+
+
+class Split(NamedTuple):
+    """What an execution means: ``reduced`` of a trade's quantity, and what becomes of the position that is not ours."""
+
+    trade: TradeRecord | None
+    reduced: Decimal
+    theirs: Decimal
+
+
+def split(state: ExecutionState, event: VenueFill) -> Split:
+    """Take an execution apart: first it closes what is not ours, then what is; what is left is not ours."""
+    sign = 1 if event.side is Side.BUY else -1
+    theirs = state.by_hand.get(event.instrument_id, ZERO)
+    netted = min(event.last_quantity, abs(theirs)) if theirs * sign < 0 else ZERO
+    left = event.last_quantity - netted
+    trade = _holding(state, event)
+    reduced = ZERO if trade is None else min(left, trade.open_quantity)
+    return Split(trade, reduced, theirs + sign * (event.last_quantity - reduced))
+
+
+def _holding(state: ExecutionState, event: VenueFill) -> TradeRecord | None:
+    trades = (state.trades[plan] for plan in state.active.get(event.instrument_id, ()))
+    return next((t for t in trades if t.open_quantity and t.exit_side is event.side), None)
+
+
+def take_fill(state: ExecutionState, event: VenueFill) -> None:
+    """Count what of an execution is not ours."""
+    state.by_hand[event.instrument_id] = split(state, event).theirs
+
+
+def take_snapshot(state: ExecutionState, event: AccountSnapshot) -> None:
+    """Learn from the venue what is held there that is not ours: whatever was there before this log began, too."""
+    held: dict[str, Decimal] = {position.instrument_id: position.quantity for position in event.positions}
+    for trade in state.trades.values():
+        held[trade.instrument_id] = held.get(trade.instrument_id, ZERO) - trade.open_quantity * trade.sign
+    state.by_hand = {name: quantity for name, quantity in held.items() if not _is_dust(state, name, quantity)}
+
+
+def _is_dust(state: ExecutionState, instrument_id: str, quantity: Decimal) -> bool:
+    """Whether it is nothing, or too little to be traded: what a closed spot trade leaves."""
+    instrument = state.instruments.get(instrument_id)
+    return abs(quantity) < (instrument.min_quantity if instrument is not None else 0) or not quantity

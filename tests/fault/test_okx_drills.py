@@ -1,0 +1,287 @@
+"""Fault drills on the whole chain: after each, log and venue agree, no order is there twice, no position is naked.
+
+Real trader stages, gateway, client and ccxt; the venue is the fake OKX. Every drill ends with a verified log.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from decimal import Decimal
+
+import pytest
+
+from schemas.events.account import FundingPaid, TradeClosed
+from schemas.events.common import EntryEnd, ExitReason, OrderPurpose, Side, TradingState
+from schemas.events.orders import (
+    EntryEnded,
+    FillBooked,
+    NotSent,
+    OrderIntended,
+    OrderUnknown,
+    SubmitAttempted,
+    VenueAccepted,
+    VenueCanceled,
+)
+from schemas.events.risk import TradingStateChanged
+from tests.fakes.okx import Fault
+from tests.okx_floor import BTC, REPORTS, Floor, on_the_floor
+
+pytestmark = pytest.mark.slow
+SIZE = Decimal("10.86")
+"""Contracts of the plan on 10,000 USDT: golden case G1a."""
+LIMIT = '{"type": "LIMIT", "limit_price": "79990.0"}'
+ENTRY, ALGO = "trade/order", "trade/order-algo"
+LOST_BUT_DONE = [Fault.HANG_AFTER, Fault.DROP_AFTER, Fault.GARBAGE_AFTER]
+LOST = [Fault.HANG_BEFORE, Fault.DROP_BEFORE, Fault.GARBAGE_BEFORE]
+
+
+def booked(floor: Floor) -> Decimal:
+    """Return the position the log has booked."""
+    fills = floor.of("fills", FillBooked)
+    return sum((fill.last_quantity * (1 if fill.side is Side.BUY else -1) for fill in fills), Decimal(0))
+
+
+def held(floor: Floor) -> Decimal:
+    """Return the position at the venue."""
+    return sum((position.size for position in floor.okx.venue.account.open_positions(BTC)), Decimal(0))
+
+
+def stops(floor: Floor) -> list[Decimal]:
+    """Return the quantities of the stops resting at the venue."""
+    return [Decimal(algo.asked("sz")) for algo in floor.okx.venue.algos.open_algos(BTC)]
+
+
+def agreed(floor: Floor) -> None:
+    """Assert what must hold after every drill."""
+    venue = floor.okx.venue
+    names = [order.asked("clOrdId") for order in venue.trading.orders.values()]
+    names += [algo.asked("algoClOrdId") for algo in venue.algos.algos.values()]
+    twice = [name for name, count in Counter(name for name in names if name).items() if count > 1]
+    assert twice == []
+    intended = {order.client_order_id for order in floor.intents()}
+    assert {name for name in names if name} <= intended
+    assert booked(floor) == held(floor)
+    assert sum(stops(floor), Decimal(0)) == max(held(floor), Decimal(0))
+    assert floor.of("verdicts", TradingStateChanged)[-1].state is TradingState.ACTIVE
+
+
+async def entered(floor: Floor) -> None:
+    """Bring the floor to an open, protected position."""
+    floor.execute()
+    await floor.until(lambda: stops(floor) == [SIZE])
+    await floor.settle()
+
+
+def of_purpose(floor: Floor, purpose: OrderPurpose) -> list[OrderIntended]:
+    return [order for order in floor.intents() if order.purpose is purpose]
+
+
+def reported(floor: Floor, kind: type, order: OrderIntended) -> bool:
+    return any(event.client_order_id == order.client_order_id for event in floor.of(REPORTS, kind))
+
+
+def test_a_trade_from_plan_to_stop() -> None:
+    async def scenario(floor: Floor) -> None:
+        await entered(floor)
+        agreed(floor)
+        floor.price("79100")
+        await floor.until(lambda: floor.of("accounts", TradeClosed))
+        await floor.settle()
+        assert [closed.exit_reason for closed in floor.of("accounts", TradeClosed)] == [ExitReason.STOP]
+        agreed(floor)
+
+    on_the_floor(scenario)
+
+
+@pytest.mark.parametrize("fault", LOST_BUT_DONE)
+@pytest.mark.parametrize("path", [ENTRY, ALGO])
+def test_no_answer_to_a_send_that_did_execute(path: str, fault: Fault) -> None:
+    async def scenario(floor: Floor) -> None:
+        floor.okx.faults.plan(path, fault)
+        await entered(floor)
+        assert len(floor.of("orders", OrderUnknown)) <= 1  # where the private updates speak first, there is no doubt
+        assert len(floor.of(REPORTS, SubmitAttempted)) == 2
+        agreed(floor)
+
+    on_the_floor(scenario)
+
+
+@pytest.mark.parametrize("fault", LOST)
+def test_no_answer_to_an_entry_that_did_not_execute(fault: Fault) -> None:
+    async def scenario(floor: Floor) -> None:
+        floor.okx.faults.plan(ENTRY, fault)
+        floor.execute()
+        await floor.until(lambda: floor.of("orders", OrderUnknown))
+        assert floor.of(REPORTS, NotSent) == []
+        await floor.later(16)
+        await floor.until(lambda: floor.of("orders", EntryEnded))
+        assert [end.end for end in floor.of("orders", EntryEnded)] == [EntryEnd.EXPIRED]
+        await floor.settle()
+        assert held(floor) == 0
+        agreed(floor)
+
+    on_the_floor(scenario)
+
+
+def test_no_answer_to_a_stop_that_did_not_execute_and_the_next_one_protects() -> None:
+    async def scenario(floor: Floor) -> None:
+        floor.okx.faults.plan(ALGO, Fault.HANG_BEFORE)
+        floor.execute()
+        await floor.until(lambda: len(floor.of("orders", OrderUnknown)) == 1)
+        await floor.later(16)
+        await floor.until(lambda: stops(floor) == [SIZE])
+        await floor.settle()
+        first, second = of_purpose(floor, OrderPurpose.STOP)
+        assert first.client_order_id != second.client_order_id
+        agreed(floor)
+
+    on_the_floor(scenario)
+
+
+@pytest.mark.parametrize("fault", [Fault.HANG_AFTER, Fault.HANG_BEFORE])
+def test_a_crash_between_attempt_and_answer(fault: Fault) -> None:
+    async def scenario(floor: Floor) -> None:
+        floor.okx.faults.plan(ENTRY, fault)
+        floor.execute()
+        await floor.until(lambda: floor.of(REPORTS, SubmitAttempted) and floor.okx.faults.struck)
+        await floor.kill_gateway()
+        await floor.start_gateway()
+        if fault is Fault.HANG_BEFORE:
+            await floor.later(16)
+        await floor.until(lambda: stops(floor) == [SIZE] or floor.of("orders", EntryEnded))
+        await floor.settle()
+        assert held(floor) == (SIZE if fault is Fault.HANG_AFTER else 0)
+        assert len(floor.of(REPORTS, SubmitAttempted)) == (2 if fault is Fault.HANG_AFTER else 1)
+        agreed(floor)
+
+    on_the_floor(scenario)
+
+
+def test_fills_while_nothing_is_heard() -> None:
+    async def scenario(floor: Floor) -> None:
+        floor.execute(entry=LIMIT)
+        await floor.until(lambda: floor.of(REPORTS, VenueAccepted))
+        floor.okx.hub.drop()
+        floor.okx.venue.print_trade(BTC, "79980", "4", "sell")
+        floor.okx.venue.print_trade(BTC, "79980", "100", "sell")
+        await floor.until(lambda: stops(floor) == [of_purpose(floor, OrderPurpose.ENTRY)[0].quantity])
+        await floor.settle()
+        trades = [fill.venue_trade_id for fill in floor.of("fills", FillBooked)]
+        assert len(trades) == len(set(trades)) == 2
+        agreed(floor)
+
+    on_the_floor(scenario)
+
+
+def test_fills_while_no_gateway_lives() -> None:
+    async def scenario(floor: Floor) -> None:
+        floor.execute(entry=LIMIT)
+        await floor.until(lambda: floor.of(REPORTS, VenueAccepted))
+        await floor.kill_gateway()
+        floor.okx.venue.print_trade(BTC, "79980", "100", "sell")
+        await floor.start_gateway()
+        await floor.until(lambda: stops(floor) == [of_purpose(floor, OrderPurpose.ENTRY)[0].quantity])
+        await floor.settle()
+        agreed(floor)
+
+    on_the_floor(scenario)
+
+
+def test_the_venue_liquidates() -> None:
+    async def scenario(floor: Floor) -> None:
+        await entered(floor)
+        floor.okx.control.liquidate(BTC, "78900")
+        await floor.until(lambda: floor.of("accounts", TradeClosed))
+        await floor.settle()
+        assert [closed.exit_reason for closed in floor.of("accounts", TradeClosed)] == [ExitReason.LIQUIDATION]
+        agreed(floor)
+
+    on_the_floor(scenario)
+
+
+def test_the_venue_deleverages_a_part() -> None:
+    async def scenario(floor: Floor) -> None:
+        await entered(floor)
+        floor.okx.control.deleverage(BTC, "4", "80000")
+        await floor.until(lambda: stops(floor) == [Decimal("6.86")])
+        await floor.settle()
+        assert floor.of("fills", FillBooked)[-1].exit_reason is ExitReason.ADL
+        agreed(floor)
+
+    on_the_floor(scenario)
+
+
+def test_an_order_vanishes() -> None:
+    async def scenario(floor: Floor) -> None:
+        floor.execute(entry=LIMIT)
+        await floor.until(lambda: floor.of(REPORTS, VenueAccepted))
+        (order,) = floor.okx.venue.trading.open_orders(BTC)
+        floor.okx.control.forget(order.ord_id)
+        await floor.settle()
+        await floor.later(12)
+        await floor.until(lambda: floor.of(REPORTS, VenueCanceled))
+        assert [event.code for event in floor.of(REPORTS, VenueCanceled)] == ["VANISHED"]
+        await floor.settle()
+        agreed(floor)
+
+    on_the_floor(scenario)
+
+
+def test_a_part_is_closed_by_hand() -> None:
+    async def scenario(floor: Floor) -> None:
+        await entered(floor)
+        floor.okx.control.trade_by_hand(BTC, "sell", "4", "80000")
+        await floor.until(lambda: stops(floor) == [Decimal("6.86")])
+        await floor.settle()
+        assert floor.of("fills", FillBooked)[-1].exit_reason is ExitReason.RECONCILED
+        agreed(floor)
+
+    on_the_floor(scenario)
+
+
+def test_a_position_opened_by_hand_holds_trading_until_it_is_gone() -> None:
+    async def scenario(floor: Floor) -> None:
+        floor.okx.control.trade_by_hand(BTC, "buy", "3", "80000")
+        await floor.until(lambda: floor.of("verdicts", TradingStateChanged)[-1].state is TradingState.HALTED)
+        floor.okx.control.trade_by_hand(BTC, "sell", "3", "80000")
+        await floor.until(lambda: floor.of("verdicts", TradingStateChanged)[-1].state is TradingState.ACTIVE)
+        assert floor.of("fills", FillBooked) == []
+        agreed(floor)
+
+    on_the_floor(scenario)
+
+
+def test_a_rate_limit_storm() -> None:
+    async def scenario(floor: Floor) -> None:
+        for path in (ENTRY, ALGO):
+            floor.okx.faults.plan(path, Fault.ANSWER_BEFORE, code="50011", http=429, times=4)
+        await entered(floor)
+        first, second = of_purpose(floor, OrderPurpose.ENTRY)[0], of_purpose(floor, OrderPurpose.STOP)[0]
+        attempts = Counter(event.client_order_id for event in floor.of(REPORTS, SubmitAttempted))
+        assert attempts == {first.client_order_id: 5, second.client_order_id: 5}
+        agreed(floor)
+
+    on_the_floor(scenario)
+
+
+def test_funding_is_booked_once() -> None:
+    async def scenario(floor: Floor) -> None:
+        await entered(floor)
+        moved = floor.okx.control.settle_funding(BTC)
+        await floor.until(lambda: floor.of("accounts", FundingPaid))
+        await floor.settle()
+        assert [paid.payment for paid in floor.of("accounts", FundingPaid)] == [round(moved, 8)]
+        agreed(floor)
+
+    on_the_floor(scenario)
+
+
+def test_the_leverage_is_in_force_before_the_entry_is_sent() -> None:
+    async def scenario(floor: Floor) -> None:
+        await entered(floor)
+        paths = [name for name, _ in floor.okx.requests]
+        assert paths.index("account/set-leverage") < paths.index(ENTRY)
+        (position,) = floor.okx.venue.account.open_positions(BTC)
+        assert position.lever == of_purpose(floor, OrderPurpose.ENTRY)[0].margin_leverage
+
+    on_the_floor(scenario)

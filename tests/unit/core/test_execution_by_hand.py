@@ -1,0 +1,115 @@
+"""What somebody does at the venue by hand: it closes our trade where it reduces it, and is only counted elsewhere."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from schemas.events.common import AccountMode, ExitReason, Liquidity, OrderPurpose, PositionMode, Side
+from schemas.events.orders import (
+    AccountSnapshot,
+    AmendIntended,
+    CancelIntended,
+    FillBooked,
+    OrderIntended,
+    SubmitAttempted,
+    VenueAccepted,
+    VenueFill,
+    VenuePosition,
+)
+from schemas.values import Money, Price, Quantity
+from streams.core.execution import STAGE
+from tests.rig import Rig, approved
+
+BTC = "BTC-USDT-SWAP"
+
+
+class Hands:
+    """A long of 10 contracts with its stop at the venue, and hands on the same account."""
+
+    def __init__(self) -> None:
+        self.rig = Rig(stages=(STAGE,), venue="OKX")
+        self.rig.feed(approved())
+        self.trades = 0
+        self.open(OrderPurpose.ENTRY)
+        self.fill(self.newest(OrderPurpose.ENTRY), Side.BUY, "10")
+        self.open(OrderPurpose.STOP)
+
+    def newest(self, purpose: OrderPurpose) -> str:
+        return [order.client_order_id for order in self.rig.of(OrderIntended) if order.purpose is purpose][-1]
+
+    def open(self, purpose: OrderPurpose) -> None:
+        name = self.newest(purpose)
+        self.rig.feed(SubmitAttempted(name, "paper", BTC))
+        self.rig.feed(VenueAccepted(name, "paper", BTC, "v"))
+
+    def fill(self, name: str, side: Side, quantity: str, fee: str = "0") -> None:
+        self.trades += 1
+        terms = (
+            side,
+            Quantity(Decimal(quantity)),
+            Price(Decimal(80000)),
+            Liquidity.TAKER,
+            Quantity(Decimal(fee)),
+            "USDT",
+        )
+        self.rig.feed(VenueFill(name, "paper", BTC, f"t{self.trades}", *terms, None, None))
+
+    def by_hand(self, side: Side, quantity: str, fee: str = "0") -> list[FillBooked]:
+        self.fill("", side, quantity, fee)
+        return self.rig.now(FillBooked)
+
+    def snapshot(self, quantity: str) -> None:
+        held = (VenuePosition(BTC, Quantity(Decimal(quantity)), Price(Decimal(80000))),)
+        modes = (AccountMode.FUTURES, PositionMode.NET)
+        self.rig.feed(AccountSnapshot("paper", Money(Decimal(10000)), held, (), *modes))
+
+    @property
+    def not_ours(self) -> dict[str, Decimal]:
+        held: dict[str, Decimal] = self.rig.state("execution").by_hand
+        return {name: quantity for name, quantity in held.items() if quantity}
+
+
+def test_a_part_closed_by_hand_is_booked_and_the_stop_covers_the_rest() -> None:
+    hands = Hands()
+    (booked,) = hands.by_hand(Side.SELL, "4", fee="1.6")
+    assert (booked.last_quantity, booked.fee, booked.exit_reason) == (4, Decimal("1.6"), ExitReason.RECONCILED)
+    assert [amend.quantity for amend in hands.rig.now(AmendIntended)] == [6]
+    assert hands.not_ours == {}
+
+
+def test_a_trade_closed_by_hand_leaves_no_stop() -> None:
+    hands = Hands()
+    hands.by_hand(Side.SELL, "10")
+    assert [cancel.client_order_id for cancel in hands.rig.now(CancelIntended)] == [hands.newest(OrderPurpose.STOP)]
+
+
+def test_more_closed_by_hand_than_there_was_closes_ours_and_its_share_of_the_fee() -> None:
+    hands = Hands()
+    (booked,) = hands.by_hand(Side.SELL, "16", fee="3.2")
+    assert (booked.last_quantity, booked.fee) == (10, Decimal(2))  # 3.2 for 16 contracts: 0.2 each
+    assert hands.not_ours == {BTC: Decimal(-6)}
+
+
+def test_what_is_added_by_hand_is_not_ours_and_its_way_back_closes_nothing_of_ours() -> None:
+    hands = Hands()
+    assert hands.by_hand(Side.BUY, "5") == []
+    assert hands.not_ours == {BTC: Decimal(5)}
+    assert hands.by_hand(Side.SELL, "3") == []
+    (booked,) = hands.by_hand(Side.SELL, "6")
+    assert (booked.last_quantity, hands.not_ours) == (4, {})
+
+
+def test_a_fill_told_twice_is_counted_once() -> None:
+    hands = Hands()
+    hands.by_hand(Side.BUY, "5")
+    hands.trades -= 1
+    hands.by_hand(Side.BUY, "5")
+    assert hands.not_ours == {BTC: Decimal(5)}
+
+
+def test_a_snapshot_says_what_was_there_before_the_log_began() -> None:
+    hands = Hands()
+    hands.snapshot("13")
+    assert hands.not_ours == {BTC: Decimal(3)}
+    hands.snapshot("10")
+    assert hands.not_ours == {}
