@@ -19,12 +19,15 @@ from typer.exceptions import TyperException
 from services.commands.common import BAD_INPUT, MISSING, NO, CliError, Options, safe_text
 from services.parent import end_with_parent
 
+RESTART = 75
+"""EX_TEMPFAIL: whoever supervises the process starts it again, as it does with a worker."""
+
 COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("demo", "demo", "The whole chain on recorded data, then the review of the run."),
     ("run", "run", "All services on one machine: feed, Faust worker, projector, API."),
     ("worker", "worker", "The trader as a Faust worker."),
     ("feed", "feeds", "Recorded data in: candles, marks, funding, trades, raw WebSocket lines."),
-    ("gateway", "gateway", "The programs that talk to a venue: OKX's market data in."),
+    ("gateway", "gateway", "The programs that talk to a venue: OKX's market data in, orders out."),
     ("api", "api", "The HTTP API: read side and control side."),
     ("migrate", "migrate", "Create or upgrade the database's tables."),
     ("projector", "projector", "Keep the database up to the log."),
@@ -45,6 +48,10 @@ ERRORS: dict[str, int] = {
     "schemas.codec:CodecError": BAD_INPUT,
     "services.feeds.model:FeedError": BAD_INPUT,
     "services.gateways.okx.market.errors:MarketGatewayError": MISSING,
+    "services.gateways.okx.start:StartRefused": BAD_INPUT,
+    "services.gateways.okx.owner:OtherAccount": BAD_INPUT,
+    "services.gateways.okx.owner:GatewayStopped": RESTART,
+    "services.gateways.okx.venue:VenueUnavailable": MISSING,
     "streams.log.base:LogError": MISSING,
     "streams.journal:TraderStopped": NO,
     "services.backup:BackupError": BAD_INPUT,

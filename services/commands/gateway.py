@@ -14,6 +14,7 @@ def register(app: typer.Typer) -> None:
     """Add the group."""
     group = typer.Typer(help="The programs that talk to a venue.", no_args_is_help=True, rich_markup_mode=None)
     group.command("okx-market")(okx_market)
+    group.command("okx")(okx)
     group.callback()(_group)
     app.add_typer(group, name="gateway")
 
@@ -48,5 +49,27 @@ def okx_market(
             f"{ticks} ticks from {counts.frames} frames and {counts.backfilled_bars} bars of history; "
             f"{counts.disconnects} disconnects, {counts.gaps} book gaps, {counts.repeats} repeats dropped, "
             f"{counts.quarantined} frames quarantined"
+        ),
+    )
+
+
+def okx(context: typer.Context, log: LogOption = None, as_json: JsonOption = False) -> None:
+    """Trade one shard on OKX until stopped: its orders out, the venue's word in. Needs mode demo or live, and keys.
+
+    Exit code 75: another gateway owns the reports, or nobody can tell; start it again.
+    """
+    settings = load(context, log=log, service=True)
+    from services.gateways.okx.trade import run_blocking
+    from services.signals import stop_alarm
+
+    stopped = stop_alarm()
+    with open_log(settings.service.log, read_only=False) as opened:
+        counts = run_blocking(opened, settings, stopped=stopped.is_set)
+    emit(
+        asdict(counts),
+        as_json=as_json,
+        human=lambda: (
+            f"{counts.orders} orders, {counts.reports} reports, {counts.reconciliations} reconciliations; "
+            "resting entries are left to the venue's own switch, which cancels them"
         ),
     )

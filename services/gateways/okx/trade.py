@@ -1,0 +1,96 @@
+"""Start the trading gateway from settings: client, account, instruments, log; the only place that builds its parts."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from schemas.events.market import InstrumentDefined
+from schemas.settings import SettingsError, Venue
+from services.gateways.okx.desk import OrderDesk
+from services.gateways.okx.market.counters import MarketCounters
+from services.gateways.okx.market.rest import PublicApi
+from services.gateways.okx.market.wire import public_exchange
+from services.gateways.okx.owner import Owner
+from services.gateways.okx.start import open_client, venue_hosts
+from services.gateways.okx.trading import Cadence, TradingGateway
+from services.settings import Settings
+from streams.log.base import EventLog
+from streams.pipeline import CODE_VERSION
+from streams.venues import venue_of
+
+SETTINGS_POLL_S = 0.5
+_log = structlog.get_logger("tapeline.gateway.okx.trading")
+
+
+@dataclass(frozen=True, slots=True)
+class TradingCounts:
+    """What a run of the gateway came to."""
+
+    orders: int
+    reports: int
+    reconciliations: int
+
+
+async def run_trading_gateway(
+    log: EventLog, settings: Settings, *, stopped: Callable[[], bool], cadence: Cadence | None = None
+) -> TradingCounts:
+    """Trade one shard on OKX until stopped. Waits for the shard's first settings, which the market gateway writes.
+
+    Raises StartRefused, VenueUnavailable, SettingsError, OtherAccount, LogError before anything is sent, GatewayStopped
+    when its hold on the reports is gone: start it again.
+    """
+    shard = settings.service.shard
+    client, report = await open_client(settings)
+    try:
+        for warning in report.warnings:
+            _log.warning("start", detail=warning)
+        if not await _on_okx(log, shard, stopped):
+            return TradingCounts(0, 0, 0)
+        instruments = await _instruments(settings)
+        owner = Owner(
+            account_id=settings.trading.account_id,
+            gateway=f"{socket.gethostname()}-{os.getpid()}",
+            code_version=CODE_VERSION,
+            venue_account=f"{report.mode} {report.account.uid}",
+        )
+        desk = OrderDesk(log, shard, client, owner, clock=client.clock.now, instruments=instruments.get)
+        _log.info("trading", mode=report.mode, account=report.account.uid, shard=shard)
+        gateway = TradingGateway(desk, stopped=stopped, cadence=cadence or Cadence())
+        await gateway.run()
+        return TradingCounts(len(desk.orders.orders), desk.reports.written, gateway.reconciled)
+    finally:
+        await client.close()
+
+
+async def _on_okx(log: EventLog, shard: int, stopped: Callable[[], bool]) -> bool:
+    """Wait for the shard's settings; return False when stopped first. Raises SettingsError for a paper shard."""
+    while (venue := venue_of(log, shard)) is None:
+        if stopped():
+            return False
+        await asyncio.sleep(SETTINGS_POLL_S)
+    if venue is not Venue.OKX:
+        raise SettingsError(
+            f"venue=OKX: shard {shard} of this log is on {venue} for life; a log that is to trade on OKX begins with "
+            "TAPELINE_VENUE=OKX"
+        )
+    return True
+
+
+async def _instruments(settings: Settings) -> dict[str, InstrumentDefined]:
+    hosts = venue_hosts(settings.service)
+    exchange = public_exchange(rest_url=hosts.rest, ws_url=hosts.ws, simulated=hosts.demo)
+    try:
+        return await PublicApi(exchange, MarketCounters()).instruments(settings.trading.instruments_allowed)
+    finally:
+        await exchange.close()
+
+
+def run_blocking(log: EventLog, settings: Settings, *, stopped: Callable[[], bool]) -> TradingCounts:
+    """Run the gateway in an event loop of its own."""
+    return asyncio.run(run_trading_gateway(log, settings, stopped=stopped))

@@ -1,0 +1,108 @@
+"""The trading gateway as it is started: from settings, on a log, at the fake OKX."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from schemas.codec import decode, encode
+from schemas.events.gateway import GatewayClaimed
+from schemas.events.orders import AccountSnapshot
+from schemas.settings import SettingsError, TradingSettings
+from schemas.topics import REPORTS
+from services.bootstrap import prepare_log
+from services.gateways.okx.owner import OtherAccount
+from services.gateways.okx.start import StartRefused
+from services.gateways.okx.trade import TradingCounts, run_trading_gateway
+from services.gateways.okx.trading import Cadence
+from services.settings import Settings, load_settings
+from streams.log import create_log
+from streams.log.memory import MemoryLog
+from tests.fakes.okx import DEMO_KEY, FakeOkx
+from tests.okx_floor import QUICK
+
+BOUND_S = 20
+
+
+def settings_for(okx: FakeOkx, **values: str) -> Settings:
+    """Settings of a demo account at the fake."""
+    environ = {
+        "TAPELINE_MODE": "demo",
+        "TAPELINE_VENUE": "OKX",
+        "TAPELINE_ACCOUNT_ID": "okx",
+        "OKX_API_KEY": DEMO_KEY.key,
+        "OKX_API_SECRET": DEMO_KEY.secret,
+        "OKX_API_PASSPHRASE": DEMO_KEY.passphrase,
+        "OKX_REST_URL": okx.rest_url,
+        "OKX_WS_URL": okx.ws_url,
+        **values,
+    }
+    return load_settings(environ=environ, env_file=None)
+
+
+def log_on(venue: str) -> MemoryLog:
+    log = MemoryLog()
+    prepare_log(log, TradingSettings(account_id="okx", venue=venue))
+    return log
+
+
+def trade(log: MemoryLog, *, stopped: Callable[[], bool], cadence: Cadence = QUICK, **values: str) -> TradingCounts:
+    """Run the gateway until stopped, within a bound."""
+
+    async def run() -> TradingCounts:
+        async with FakeOkx(keys=(DEMO_KEY,)) as okx, asyncio.timeout(BOUND_S):
+            return await run_trading_gateway(log, settings_for(okx, **values), stopped=stopped, cadence=cadence)
+
+    return asyncio.run(run())
+
+
+def test_it_claims_and_tells_where_the_account_is() -> None:
+    log = log_on("OKX")
+    counts = trade(log, stopped=lambda: log.end_offset(REPORTS, 0) >= 2)
+    claim, snapshot = (decode(record.value)[1] for record in log.read(REPORTS, 0, 0, limit=2))
+    assert isinstance(claim, GatewayClaimed)
+    assert claim.venue_account.startswith("demo ")
+    assert isinstance(snapshot, AccountSnapshot)
+    assert (counts.orders, counts.reconciliations >= 1) == (0, True)
+
+
+def test_a_second_start_finds_its_own_claim_and_goes_on() -> None:
+    log = log_on("OKX")
+    trade(log, stopped=lambda: log.end_offset(REPORTS, 0) >= 2)
+    before = log.end_offset(REPORTS, 0)
+    trade(log, stopped=lambda: log.end_offset(REPORTS, 0) >= before + 2)
+    assert isinstance(decode(log.read(REPORTS, 0, before, limit=1)[0].value)[1], GatewayClaimed)
+
+
+def test_a_log_of_another_account_is_refused_and_nothing_is_written() -> None:
+    log = log_on("OKX")
+    trade(log, stopped=lambda: log.end_offset(REPORTS, 0) >= 2)
+    before = log.end_offset(REPORTS, 0)
+    stored = log._partitions[REPORTS][0]
+    envelope, claim = decode(stored[0].value)
+    assert isinstance(claim, GatewayClaimed)
+    stored[0] = replace(stored[0], value=encode(envelope, replace(claim, venue_account="live 7")))
+    with pytest.raises(OtherAccount, match="this log trades live 7, the keys are for demo"):
+        trade(log, stopped=lambda: False)
+    assert log.end_offset(REPORTS, 0) == before
+
+
+def test_a_paper_log_is_refused() -> None:
+    with pytest.raises(SettingsError, match="shard 0 of this log is on PAPER for life"):
+        trade(log_on("PAPER"), stopped=lambda: False)
+
+
+def test_paper_settings_are_refused() -> None:
+    with pytest.raises(StartRefused, match="the OKX gateway needs demo or live"):
+        trade(log_on("OKX"), stopped=lambda: False, TAPELINE_MODE="paper", TAPELINE_VENUE="PAPER")
+
+
+def test_it_waits_for_the_first_settings_and_stops_when_asked() -> None:
+    log = MemoryLog()
+    create_log(log)
+    asked = iter([False, False, True])
+    assert trade(log, stopped=lambda: next(asked)) == TradingCounts(0, 0, 0)
+    assert log.end_offset(REPORTS, 0) == 0
