@@ -41,7 +41,9 @@ def create_app(log: EventLog, database: ReadDatabase, settings: Settings) -> Fas
     app.include_router(reads_router(database))
     app.include_router(audit_router(database))
     app.include_router(registry.router)
-    app.include_router(control_router(desk, token=token, wait_s=service.api_wait_s))
+    app.include_router(
+        control_router(desk, token=token, wait_s=service.api_wait_s, per_minute=service.api_calls_per_minute)
+    )
     _add_docs(app)
     _add_error_answers(app)
     add_metrics(app)

@@ -77,6 +77,13 @@ class ServiceSettings(BaseSettings):
         validation_alias="TAPELINE_API_WAIT_S",
         description="Seconds a control call waits for its outcome before it answers 202.",
     )
+    api_calls_per_minute: int = Field(
+        120,
+        ge=1,
+        le=10_000,
+        validation_alias="TAPELINE_API_CALLS_PER_MINUTE",
+        description="Control calls one client may make in a minute; pause, kill and close are never held up.",
+    )
     metrics_host: str = Field(
         "127.0.0.1", validation_alias="TAPELINE_METRICS_HOST", description="Address /metrics of a service binds to."
     )

@@ -26,6 +26,9 @@ Instrument = Annotated[str, typer.Argument(help="Such as BTC-USDT-SWAP, or BTC-U
 WAIT_S = 5.0
 
 
+PlannerOption = Annotated[control.Planner, typer.Option("--planner", help="Who is asked.", case_sensitive=False)]
+
+
 def register(app: typer.Typer) -> None:
     """Add the three groups."""
     plan = _group("Ask for a plan, or send one through risk.")
@@ -55,14 +58,15 @@ def _several() -> None:
 
 
 def generate(
-    context: typer.Context, instrument: Instrument, log: LogOption = None, wait: WaitOption = WAIT_S,
-    as_json: JsonOption = False,
+    context: typer.Context, instrument: Instrument,
+    planner: PlannerOption = control.Planner.RULES,
+    log: LogOption = None, wait: WaitOption = WAIT_S, as_json: JsonOption = False,
 ) -> None:  # fmt: skip
-    """Ask the planner for a plan; nothing is executed. Exit 1: it declined."""
+    """Ask a planner for a plan; nothing is executed. Exit 1: it declined."""
     _ask(
         context,
         log,
-        lambda desk: control.GeneratePlan(desk.account_id, _known(desk, instrument), _RULES),
+        lambda desk: control.GeneratePlan(desk.account_id, _known(desk, instrument), planner),
         wait,
         as_json,
     )
@@ -152,9 +156,6 @@ def status(context: typer.Context, log: LogOption = None, as_json: JsonOption = 
     with open_log(service.log) as opened:
         content = trading_status(opened, service.shard)
     emit(content, as_json=as_json, human=lambda: "\n".join(f"{name}: {value}" for name, value in content.items()))
-
-
-_RULES = control.Planner.RULES
 
 
 def _known(desk: CommandDesk, instrument_id: str) -> str:

@@ -29,6 +29,7 @@ from schemas.plan_document import PlanDocumentError, parse_plan_document
 from services.control import bodies
 from services.control.answers import describe
 from services.control.commands import Answer, CommandDesk
+from services.control.limits import RateLimit
 from services.control.requests import flag, money_amount, only, parse_object, pause_state, read_body, text
 from services.control.symbols import INSTRUMENT, SymbolError, instrument_of
 from services.errors import ApiError, FieldError, invalid
@@ -69,9 +70,10 @@ def respond(answer: Answer) -> JSONResponse:
     return JSONResponse(body, status_code=_STATUS_OF_CODE.get(answer.refused, 409))
 
 
-def control_router(desk: CommandDesk, *, token: str | None, wait_s: float) -> APIRouter:
-    """Return the control routes over one account's desk."""
-    router = APIRouter(tags=["control"], dependencies=[Depends(token_check(token))])
+def control_router(desk: CommandDesk, *, token: str | None, wait_s: float, per_minute: int) -> APIRouter:
+    """Return the control routes over one account's desk. ``per_minute``: calls of one client, see ``limits``."""
+    limit = RateLimit(per_minute)
+    router = APIRouter(tags=["control"], dependencies=[Depends(token_check(token)), Depends(limit.check)])
     _add_plan_routes(router, desk, wait_s)
     _add_risk_routes(router, desk, wait_s)
     _add_command_route(router, desk)
@@ -80,10 +82,12 @@ def control_router(desk: CommandDesk, *, token: str | None, wait_s: float) -> AP
 
 def _add_plan_routes(router: APIRouter, desk: CommandDesk, wait_s: float) -> None:
     @router.post("/plans/generate")
-    def generate(symbol: str, market_type: str = "perp") -> JSONResponse:
-        """Ask the planner for a plan; nothing is executed."""
+    def generate(symbol: str, market_type: str = "perp", planner: str = "rules") -> JSONResponse:
+        """Ask a planner (rules or llm) for a plan; nothing is executed. A model may take longer than the wait: 202."""
         instrument_id = _known(desk, _instrument(symbol, market_type))
-        return respond(desk.ask(GeneratePlan(desk.account_id, instrument_id, Planner.RULES), wait_s=wait_s))
+        if planner.upper() not in tuple(Planner):
+            raise invalid("planner", f"{planner!r} must be rules or llm")
+        return respond(desk.ask(GeneratePlan(desk.account_id, instrument_id, Planner(planner.upper())), wait_s=wait_s))
 
     @router.post("/plans/execute", openapi_extra=bodies.PLAN)
     def execute(body: Body) -> JSONResponse:

@@ -117,6 +117,10 @@ _PROJECTOR = (
         "Drawdown from the equity peak; 40 halts.", ("account_id",),
     ),
     Metric(
+        "tapeline_drawdown_warning", Kind.GAUGE, Service.PROJECTOR, "0 or 1",
+        "Whether drawdown is at its warning level, so that the risk budget is scaled down.", ("account_id",),
+    ),
+    Metric(
         "tapeline_daily_loss_percent", Kind.GAUGE, Service.PROJECTOR, "percent",
         "Loss since 00:00 UTC.", ("account_id",),
     ),

@@ -29,7 +29,14 @@ from schemas.events.orders import (
     ProtectionRestored,
 )
 from schemas.events.plan import PlanDeclined, PlanProposed
-from schemas.events.risk import PlanApproved, PlanDenied, StateCauseKind, TradingStateChanged
+from schemas.events.risk import (
+    DrawdownWarningChanged,
+    PlanApproved,
+    PlanDenied,
+    StateCauseKind,
+    TradingStateChanged,
+    WarningState,
+)
 from schemas.topics import BY_NAME
 from schemas.values import SECOND
 from services.metrics.catalog import Metrics
@@ -131,6 +138,10 @@ class Meter:
             gauge = self._metrics.gauge("tapeline_trading_cause_active").labels(event.account_id, kind.value)
             gauge.set(int(kind in active))
 
+    def _warning(self, _: Envelope, event: DrawdownWarningChanged) -> None:
+        raised = event.warning is WarningState.RAISED
+        self._metrics.gauge("tapeline_drawdown_warning").labels(event.account_id).set(int(raised))
+
     def _quality(self, _: Envelope, event: QualityChanged) -> None:
         self._metrics.gauge("tapeline_quality_level").labels(event.instrument_id).set(_QUALITY[event.quality])
 
@@ -169,6 +180,7 @@ _FOLDS: dict[type[Event], Callable[[Meter, Envelope, Any], None]] = {
     EquityChanged: Meter._equity,
     PositionChanged: Meter._position,
     TradingStateChanged: Meter._state,
+    DrawdownWarningChanged: Meter._warning,
     QualityChanged: Meter._quality,
     GapOpened: Meter._gap,
     GapClosed: Meter._gap,

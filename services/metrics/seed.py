@@ -18,7 +18,7 @@ from schemas.events.account import EquityChanged, PositionChanged
 from schemas.events.data import GapOpened, QualityChanged
 from schemas.events.market import FeedStatus
 from schemas.events.orders import OrderIntended, ProtectionMissing
-from schemas.events.risk import TradingStateChanged
+from schemas.events.risk import DrawdownWarningChanged, TradingStateChanged
 from streams.log.base import EventLog
 
 SEED_MAX = 10_000
@@ -33,6 +33,7 @@ SELECT log_partition, log_offset FROM (
 _WATCHED: tuple[tuple[type[Event], tuple[str, ...], str, str], ...] = (
     (EquityChanged, ("account_id",), "true", "true"),
     (TradingStateChanged, ("account_id",), "true", "true"),
+    (DrawdownWarningChanged, ("account_id",), "true", "true"),
     (PositionChanged, ("account_id", "instrument_id"), "true", "quantity <> 0"),
     (QualityChanged, ("instrument_id",), "true", "true"),
     (FeedStatus, ("instrument_id", "channel"), "true", "true"),

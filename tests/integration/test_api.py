@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from schemas.codec import decode
+from schemas.events.control import GeneratePlan, Planner
 from schemas.events.risk import DenialCode
 from schemas.settings import TradingSettings
 from services.api import create_app
@@ -31,8 +32,9 @@ PLAN = json.loads((Path(__file__).parents[2] / "examples" / "plan_trend.json").r
 DEAD_DATABASE = "postgresql://nobody@127.0.0.1:1/nothing"
 
 
-def settings_of(trading: TradingSettings = SETTINGS, *, wait_s: str = "5") -> Settings:
+def settings_of(trading: TradingSettings = SETTINGS, *, wait_s: str = "5", per_minute: str = "10000") -> Settings:
     variables = {"TAPELINE_API_TOKEN": TOKEN, "TAPELINE_API_WAIT_S": wait_s}
+    variables["TAPELINE_API_CALLS_PER_MINUTE"] = per_minute
     return Settings(load_settings(environ=variables, env_file=None).service, trading)
 
 
@@ -101,6 +103,30 @@ def test_generate_returns_the_plan(api: httpx.Client) -> None:
     assert body["outcome"]["payload"]["instrument_id"] == "BTC-USDT-SWAP"
     assert body["outcome"]["payload"]["reference_price"] == "80000.1"
     assert body["outcome"]["payload"]["command_id"] == body["command_id"]
+
+
+def test_generate_asks_the_planner_that_is_named(api: httpx.Client, log: SqliteLog) -> None:
+    answer = api.post("/plans/generate?symbol=BTC-USDT&market_type=perp&planner=llm")
+    assert answer.status_code == 200
+    asked = decode(log.read("commands", 0, log.end_offset("commands", 0) - 1, limit=1)[0].value)[1]
+    assert asked == GeneratePlan("paper", "BTC-USDT-SWAP", Planner.LLM)
+    refused = api.post("/plans/generate?symbol=BTC-USDT&market_type=perp&planner=oracle")
+    assert refused.status_code == 422
+    assert refused.json()["errors"] == [{"field": "planner", "reason": "'oracle' must be rules or llm"}]
+
+
+def test_a_script_that_runs_away_is_held_up_and_the_kill_switch_is_not(log: SqliteLog) -> None:
+    settings = settings_of(per_minute="2")
+    with (
+        answering(log),
+        serving(create_app(log, ReadDatabase(DEAD_DATABASE), settings)) as url,
+        httpx.Client(base_url=url, headers={"X-API-Token": TOKEN}, timeout=30) as client,
+    ):
+        path = "/plans/generate?symbol=BTC-USDT&market_type=perp"
+        assert [client.post(path).status_code for _ in range(3)] == [200, 200, 429]
+        assert client.post(path).json()["retry_after_s"] > 0
+        assert client.post("/risk/kill").status_code == 200
+        assert client.post(path, headers={"X-API-Token": "wrong"}).status_code == 401
 
 
 def test_generate_returns_the_reason_where_there_is_no_plan(api: httpx.Client) -> None:

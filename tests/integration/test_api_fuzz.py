@@ -29,7 +29,8 @@ def url(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str
     prepare(log)
     with Projector(LogSource(log), database) as projector:
         projector.run(until_caught_up=True)
-    service = load_settings(environ={"TAPELINE_API_TOKEN": TOKEN, "TAPELINE_API_WAIT_S": "2"}, env_file=None).service
+    variables = {"TAPELINE_API_TOKEN": TOKEN, "TAPELINE_API_WAIT_S": "2", "TAPELINE_API_CALLS_PER_MINUTE": "10000"}
+    service = load_settings(environ=variables, env_file=None).service
     reads = ReadDatabase(database)
     with answering(log), serving(create_app(log, reads, Settings(service, SETTINGS))) as base:
         yield base
