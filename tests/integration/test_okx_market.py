@@ -203,6 +203,22 @@ def test_a_changed_instrument_is_defined_again_with_its_tiers() -> None:
     drive(scenario, channels="bars")
 
 
+def test_tiers_that_change_without_a_word_are_found_at_the_next_look() -> None:
+    async def scenario(stand: Stand) -> None:
+        async with stand.gateway(refresh_s=0.2):
+            await stand.until_said(Channel.BARS, OPEN)
+            tiers = stand.okx.venue.instruments[BTC].tiers
+            tiers[0] = replace(tiers[0], mmr=Decimal("0.0123"))
+            await stand.until(lambda: _first_tiers(stand) == [Decimal("0.0123")] * 2)
+            assert 2 <= len(stand.of(InstrumentDefined)) <= 3  # a look may fall between the two margin modes
+
+    drive(scenario, channels="bars")
+
+
+def _first_tiers(stand: Stand) -> list[Decimal]:
+    return [tier.mmr for tier in stand.of(InstrumentDefined)[-1].tiers if tier.tier == 1]
+
+
 def test_two_instruments_are_written_in_feed_order() -> None:
     async def scenario(stand: Stand) -> None:
         stand.seed_bars(30, BTC)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -22,12 +22,13 @@ from schemas.events.market import Channel, FeedState, InstrumentDefined
 from schemas.values import SECOND
 from services.feeds.model import RANK_DEFINED, Parsed, Run
 from services.gateways.okx.market.board import ChannelBoard, Lane
+from services.gateways.okx.market.clock import VenueClock, local_now, measured_clock
 from services.gateways.okx.market.counters import MarketCounters
 from services.gateways.okx.market.errors import VenueRefused, VenueUnreachable
 from services.gateways.okx.market.history import missing_bars, missing_settlements
 from services.gateways.okx.market.ledger import BarLedger, Hole, TradeLedger
 from services.gateways.okx.market.link import Down, Frame, Inbox, Link, Patience
-from services.gateways.okx.market.rest import PublicApi, defined
+from services.gateways.okx.market.rest import LIVE_ATTEMPTS, PublicApi, defined
 from services.gateways.okx.market.subscriptions import LinkName, Subscription, index_of
 from services.gateways.okx.market.tail import Tail
 from services.gateways.okx.market.translate import (
@@ -49,40 +50,7 @@ POLL_S = 0.2
 SETTLED_MARGIN_US = 600 * SECOND
 """How long after its moment a settlement may be told: looked for that far before a loss."""
 RETRY_REFRESH_S = 300.0
-CLOCK_SAMPLES = 3
-"""The first request of a connection pays for opening it; the next ones tell the time better."""
 _log = structlog.get_logger("tapeline.gateway.okx.market")
-
-
-@dataclass(frozen=True, slots=True)
-class VenueClock:
-    """The venue's time from ours; both in microseconds."""
-
-    offset_us: int
-
-    def at(self, ts: int) -> int:
-        """Return the venue's time at a moment of our clock."""
-        return ts + self.offset_us
-
-    def now(self) -> int:
-        """Return the venue's time."""
-        return self.at(local_now())
-
-
-def local_now() -> int:
-    """Return our clock in microseconds."""
-    return time.time_ns() // 1000
-
-
-async def measured_clock(api: PublicApi) -> VenueClock:
-    """Ask the venue for the time, a few times; the quickest answer counts, as of the middle of its round trip."""
-    found: list[tuple[int, int]] = []
-    for _ in range(CLOCK_SAMPLES):
-        before = local_now()
-        theirs = await api.time()
-        after = local_now()
-        found.append((after - before, theirs - (before + after) // 2))
-    return VenueClock(min(found)[1])
 
 
 class MarketGateway:
@@ -112,6 +80,7 @@ class MarketGateway:
         self._patience = patience
         self._refresh_s = refresh_s
         self._refresh_due = time.monotonic() + refresh_s
+        self._refreshing: asyncio.Task[tuple[VenueClock, list[InstrumentDefined]]] | None = None
         self._board = ChannelBoard()
         self._bars = BarLedger(warmup_us)
         self._trades = TradeLedger()
@@ -168,7 +137,8 @@ class MarketGateway:
     async def run(self, links: Iterable[Link], stopped: Callable[[], bool]) -> None:
         """Take frames until stopped; then say that every channel is lost. Raises what must end the process."""
         self._links = {link.name: link for link in links}
-        tasks = [asyncio.ensure_future(link.run()) for link in self._links.values()]
+        self._api.attempts = LIVE_ATTEMPTS
+        tasks: list[asyncio.Task[Any]] = [asyncio.create_task(link.run()) for link in self._links.values()]
         try:
             while not stopped():
                 for task in tasks:
@@ -179,6 +149,8 @@ class MarketGateway:
                 await self._flush()
                 await self._look_after()
         finally:
+            if self._refreshing is not None:
+                tasks.append(self._refreshing)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -277,8 +249,7 @@ class MarketGateway:
             elif now >= due:
                 del self._awaited[name]
                 self._links[self._books[name].link].fail(f"no snapshot of {name} in {self._patience.snapshot:.0f} s")
-        if now >= self._refresh_due:
-            await self._refresh()
+        self._refresh(now)
         await self._chase_bars()
 
     # -- bars, funding, instruments -------------------------------------------------------------------------------
@@ -338,19 +309,31 @@ class MarketGateway:
         if replace(fresh, tiers=known.tiers, source=known.source) != known:
             self._change(await self._api.with_tiers(fresh), known)
 
-    async def _refresh(self) -> None:
-        """Ask for the time, for instruments and tiers again: clocks drift, and tiers change without a message."""
-        self._refresh_due = time.monotonic() + self._refresh_s
+    def _refresh(self, now: float) -> None:
+        """Take in what was asked beside the frames, and ask anew when it is time."""
+        task = self._refreshing
+        if task is None:
+            if now >= self._refresh_due:
+                self._refreshing = asyncio.create_task(self._look_up())
+            return
+        if not task.done():
+            return
+        self._refreshing, self._refresh_due = None, now + self._refresh_s
         try:
-            self._clock = await measured_clock(self._api)
-            for known in list(self._run.instruments.values()):
-                fresh = await self._api.instrument(known.instrument_id)
-                if replace(fresh, source=known.source) != known:
-                    self._change(fresh, known)
+            self._clock, found = task.result()
         except (VenueUnreachable, VenueRefused) as error:
-            self._refresh_due = time.monotonic() + RETRY_REFRESH_S
+            self._refresh_due = now + RETRY_REFRESH_S
             _log.warning("instruments not refreshed", reason=str(error))
-        await self._flush()
+            return
+        for fresh in found:
+            known = self._run.instruments[fresh.instrument_id]
+            if replace(fresh, source=known.source) != known:
+                self._change(fresh, known)
+
+    async def _look_up(self) -> tuple[VenueClock, list[InstrumentDefined]]:
+        """Ask for the time, for instruments and tiers again: clocks drift, and tiers change without a message."""
+        clock = await measured_clock(self._api)
+        return clock, [await self._api.instrument(name) for name in list(self._run.instruments)]
 
     def _change(self, fresh: InstrumentDefined, known: InstrumentDefined) -> None:
         self._run.instruments[fresh.instrument_id] = fresh

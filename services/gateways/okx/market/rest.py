@@ -23,6 +23,8 @@ from services.gateways.okx.market.counters import MarketCounters
 from services.gateways.okx.market.errors import VenueRefused, VenueUnreachable
 
 ATTEMPTS = 5
+LIVE_ATTEMPTS = 2
+"""Once frames come in they wait while something is asked: the next connection, or the next hour, asks again."""
 PAGE = "300"
 """Bars asked for at once; a venue that gives fewer is asked more often. Source: OKX v5, candles: at most 300."""
 SETTLED_PAGE = "100"
@@ -48,6 +50,7 @@ class PublicApi:
         self._counters = counters
         self._pause = pause
         self._chance = chance
+        self.attempts = ATTEMPTS
 
     async def time(self) -> int:
         """Return the venue's clock."""
@@ -99,13 +102,14 @@ class PublicApi:
     async def _rows(self, method: str, parameters: dict[str, str]) -> list[Any]:
         """Return the rows of one reply, asked again after a growing, partly random pause while the network fails."""
         call = getattr(self._exchange, method)
-        for attempt in range(1, ATTEMPTS + 1):
+        attempts = self.attempts
+        for attempt in range(1, attempts + 1):
             try:
                 reply = await call(parameters)
             except NetworkError as error:
                 self._counters.rest_failures += 1
-                if attempt == ATTEMPTS:
-                    raise VenueUnreachable(f"OKX: {method} failed {ATTEMPTS} times: {short(error)}") from error
+                if attempt == attempts:
+                    raise VenueUnreachable(f"OKX: {method} failed {attempts} times: {short(error)}") from error
                 await self._pause(0.25 * 2.0**attempt * (0.5 + 0.5 * self._chance()))
             except BaseError as error:
                 self._counters.rest_failures += 1

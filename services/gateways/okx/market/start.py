@@ -14,8 +14,9 @@ from schemas.settings import TradingSettings
 from services.bootstrap import prepare_log
 from services.feeds.feed import PRODUCER, WARMUP
 from services.feeds.model import Run
+from services.gateways.okx.market.clock import local_now, measured_clock
 from services.gateways.okx.market.counters import MarketCounters
-from services.gateways.okx.market.gateway import MarketGateway, local_now, measured_clock
+from services.gateways.okx.market.gateway import MarketGateway
 from services.gateways.okx.market.ledger import BAR_US
 from services.gateways.okx.market.link import Inbox, Link, Patience
 from services.gateways.okx.market.rest import PublicApi

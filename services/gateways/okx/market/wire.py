@@ -21,7 +21,7 @@ from services.gateways.okx.market.errors import VenueUnreachable
 from services.gateways.okx.market.link import Sink
 from services.gateways.okx.market.subscriptions import LinkName
 
-TIMEOUT_MS = 10_000
+TIMEOUT_MS = 5_000
 CLOSE_S = 5.0
 KEEP_ALIVE_MS = 10_000
 """A ``ping`` is sent this often; two unanswered ones end the connection. Source: OKX v5: less than 30 s."""
