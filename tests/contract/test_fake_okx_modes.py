@@ -113,8 +113,10 @@ def test_leverage_is_set_confirmed_and_bounded_by_the_tier() -> None:
         assert await refusal(client, "buy", 1001, 49900) == "51004"
         await order(client, "buy", 999)
         await order(client, "buy", 1, 49900)
-        with pytest.raises(ccxt.ExchangeError, match="59107"):
+        with pytest.raises(ccxt.ExchangeError, match="59101"):
             await client.set_leverage(50, SWAP, isolated)
+        await client.set_leverage(100, SWAP, isolated)
+        await client.cancel_order(okx.venue.trading.open_orders()[0].ord_id, SWAP)
         with pytest.raises(ccxt.BadRequest):
             await client.set_leverage(126, SWAP, isolated)
         with pytest.raises(ccxt.ExchangeError, match="59102"):

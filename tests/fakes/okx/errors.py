@@ -48,7 +48,7 @@ TRADE: dict[str, tuple[int, str]] = {
     "51010": (200, "You can't complete this request under your current account mode."),
     "51014": (200, "Index doesn't exist."),
     "51015": (200, "Instrument ID doesn't match instrument type."),
-    "51016": (200, "Duplicated client order ID"),
+    "51016": (200, "Client order ID already exists."),
     "51020": (200, "Your order should meet or exceed the minimum order amount."),
     "51021": (200, "The pair or contract is not yet listed"),
     "51022": (200, "Contract suspended"),
@@ -103,9 +103,11 @@ TRADE: dict[str, tuple[int, str]] = {
     "51524": (200, "Unable to modify the order quantity of a stop order that closes an entire position."),
     "51603": (200, "Order does not exist"),
     "54000": (200, "Margin trading is not supported."),
-    "59000": (200, "Setting failed. Cancel any open orders, close positions, and stop trading bots first."),
+    "59000": (200, "Settings failed. Close any open positions or orders before modifying settings."),
+    "59101": (200, "Leverage can't be modified. Please cancel all pending isolated margin orders first."),
     "59102": (200, "Leverage exceeds the maximum limit. Please lower the leverage."),
-    "59107": (200, "Leverage could not be adjusted. Please cancel all pending orders of the instrument first."),
+    "59105": (400, "Leverage can't be less than {}. Please increase the leverage."),
+    "59107": (200, "Leverage can't be modified. Please cancel all pending cross-margin orders first."),
 }
 
 WEBSOCKET: dict[str, str] = {

@@ -16,6 +16,7 @@ from tests.fakes.okx.push import Row
 from tests.fakes.okx.rest_public import instruments
 
 DAY_MS = 86_400_000
+LEVER_MIN = Decimal("0.01")
 ORDER_FILTERS = ("instType", "instId", "ordType", "state", "uly", "instFamily", "category")
 
 
@@ -88,26 +89,36 @@ def leverage_info(asked: Asked) -> list[Row]:
 
 
 def set_leverage(asked: Asked) -> list[Row]:
-    """``/account/set-leverage``; refused past the instrument's maximum, and isolated while orders of it are open."""
+    """``/account/set-leverage``; refused past what instrument and position allow, and while orders of it are open."""
     inst_id, mode, lever = asked.post("instId"), asked.post("mgnMode"), parse(asked.post("lever"))
-    instrument, account = asked.venue.instrument(inst_id), asked.venue.account
+    account = asked.venue.account
+    asked.venue.instrument(inst_id)
     if mode not in {"cross", "isolated"}:
         raise VenueError("51000", "mgnMode")
-    if lever is None or lever < Decimal("0.01"):
+    if lever is None:
         raise VenueError("51000", "lever")
-    held = [p for p in account.open_positions(inst_id) if p.margin_mode == mode]
-    if lever > instrument.lever_max or any(lever > instrument.tier_of(abs(p.size)).lever_max for p in held):
-        raise VenueError("59102")
-    if mode == "isolated" and any(o.asked("tdMode") == mode for o in asked.venue.trading.open_orders(inst_id)):
-        raise VenueError("59107")
     hedged = account.position_mode == "long_short_mode"
     named = str(asked.rows[0].get("posSide") or "")
     if hedged and mode == "isolated" and named not in {"long", "short"}:
         raise VenueError("51000", "posSide")
-    for side in _sides(named, mode, hedged=hedged):
+    sides = _sides(named, mode, hedged=hedged)
+    if any(account.lever(inst_id, mode, side) != lever for side in sides):
+        _check_leverage(asked, inst_id, mode, lever)
+    for side in sides:
         account.leverage[inst_id, mode, side] = lever
         account.relever(inst_id, mode, side, lever)
     return [{"instId": inst_id, "lever": text(lever), "mgnMode": mode, "posSide": named if mode == "isolated" else ""}]
+
+
+def _check_leverage(asked: Asked, inst_id: str, mode: str, lever: Decimal) -> None:
+    instrument = asked.venue.instrument(inst_id)
+    if lever < LEVER_MIN:
+        raise VenueError("59105", LEVER_MIN)
+    held = [p for p in asked.venue.account.open_positions(inst_id) if p.margin_mode == mode]
+    if lever > instrument.lever_max or any(lever > instrument.tier_of(abs(p.size)).lever_max for p in held):
+        raise VenueError("59102")
+    if any(order.asked("tdMode") == mode for order in asked.venue.trading.open_orders(inst_id)):
+        raise VenueError("59101" if mode == "isolated" else "59107")
 
 
 def _sides(named: str, mode: str, *, hedged: bool) -> tuple[str, ...]:
