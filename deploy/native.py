@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,11 +33,15 @@ from projections.embedded import EmbeddedPostgres
 ROOT = Path(__file__).parents[1]
 COMPOSE = ROOT / "docker-compose.kafka.yml"
 SECRETS = "/run/secrets"
+_TARGETS = (("projector", 9102), ("worker", 9101), ("market", 9103), ("api", 8000), ("alertmanager", 9093))
 HEALTHY_S = 90.0
 STOP_S = 40.0
 POLL_S = 0.1
 ONE_SHOT = ("migrate",)
 """Services that do their work and end."""
+OUTSIDE = ("market",)
+"""Services that cannot do without a machine elsewhere: the stack does not wait for them and starts them again."""
+RESTART_S = 5.0
 
 
 class StackError(Exception):
@@ -52,6 +56,8 @@ class Stack:
     ports: dict[int, int]
     missing: list[str] = field(default_factory=list)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    again: dict[str, Callable[[], None]] = field(default_factory=dict)
+    due: dict[str, float] = field(default_factory=dict)
 
     def url(self, port: int, path: str = "") -> str:
         """Return the URL of a port of the compose file."""
@@ -62,10 +68,15 @@ class Stack:
         return self.folder / f"{service}.log"
 
     def check(self) -> None:
-        """Raise StackError when a service has ended."""
-        for name, process in self.processes.items():
-            if process.poll() is not None:
+        """Raise StackError when a service has ended; one that needs the outside is started again after a pause."""
+        for name, process in list(self.processes.items()):
+            if process.poll() is None:
+                continue
+            if name not in OUTSIDE:
                 raise StackError(f"{name} ended with exit code {process.returncode}; see {self.log_of(name)}")
+            if time.monotonic() >= self.due.setdefault(name, time.monotonic() + RESTART_S):
+                del self.due[name]
+                self.again[name]()
 
 
 def compose() -> dict[str, Any]:
@@ -118,7 +129,9 @@ def _start(stack: Stack, name: str, service: Mapping[str, Any], kafka: str) -> N
     environment["TAPELINE_METRICS_HOST"] = "127.0.0.1"
     command = [sys.executable, "-m", "services.cli", *arguments]
     process = _spawn(stack, name, command, environment)
-    if name in ONE_SHOT:
+    if name in OUTSIDE:
+        stack.again[name] = lambda: _start(stack, name, service, kafka)
+    elif name in ONE_SHOT:
         _await_end(stack, name, process)
     else:
         _await_health(stack, name, service["healthcheck"]["test"])
@@ -170,7 +183,7 @@ def _start_tool(stack: Stack, name: str) -> None:
     shutil.copytree(source, there, dirs_exist_ok=True)
     file = there / f"{name}.yml"
     text = file.read_text(encoding="utf-8").replace(f"/etc/{name}", str(there.absolute()))
-    for service, port in (("projector", 9102), ("worker", 9101), ("api", 8000), ("alertmanager", 9093)):
+    for service, port in _TARGETS:
         text = text.replace(f"{service}:{port}", f"127.0.0.1:{stack.ports[port]}")
     file.write_text(text, encoding="utf-8")
     listen = stack.ports[9090 if name == "prometheus" else 9093]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from services.commands.common import CliError, JsonOption, LogOption, emit, load, open_log
+from services.commands.common import CliError, JsonOption, LogOption, MetricsOption, emit, load, open_log
 
 
 def register(app: typer.Typer) -> None:
@@ -27,19 +27,28 @@ def okx_market(
     context: typer.Context,
     log: LogOption = None,
     shards: Annotated[int, typer.Option("--shards", min=1, help="Partitions of a new log, fixed for ever.")] = 1,
+    metrics_port: MetricsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Put OKX's live market data on the log until stopped: history, then what OKX_CHANNELS names. Needs no key."""
-    settings = load(context, log=log, service=True)
+    more = {"TAPELINE_METRICS_PORT": None if metrics_port is None else str(metrics_port)}
+    settings = load(context, log=log, more=more, service=True)
     service = settings.service
     if service.shard >= shards:
         raise CliError(f"TAPELINE_SHARD={service.shard}: shards count from 0 and --shards is {shards}")
+    from services.gateways.okx.market.counters import MarketCounters
     from services.gateways.okx.market.start import market_options, run_blocking
+    from services.metrics.market import market_registry
+    from services.metrics.serve import serve_metrics
     from services.signals import stop_alarm
 
-    stopped = stop_alarm()
-    with open_log(service.log, read_only=False) as opened:
-        counts = run_blocking(opened, settings.trading, market_options(service, shards), stopped=stopped.is_set)
+    stopped, counts = stop_alarm(), MarketCounters()
+    options = market_options(service, shards)
+    with (
+        open_log(service.log, read_only=False) as opened,
+        serve_metrics(market_registry(counts), host=service.metrics_host, port=service.metrics_port),
+    ):
+        run_blocking(opened, settings.trading, options, stopped=stopped.is_set, counters=counts)
     content = asdict(counts)
     ticks = sum(counts.ticks.values())
     emit(

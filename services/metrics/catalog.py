@@ -26,6 +26,7 @@ class Service(StrEnum):
     WORKER = "worker"
     PROJECTOR = "projector"
     API = "api"
+    MARKET = "market"
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +195,62 @@ _WORKER = (
 
 M = TypeVar("M", Counter, Gauge, Histogram)
 
-CATALOG: tuple[Metric, ...] = _WORKER + _PROJECTOR + _API
+_MARKET = (
+    Metric(
+        "tapeline_market_frames_total", Kind.COUNTER, Service.MARKET, "frames",
+        "WebSocket messages read from the venue, also those without a tick.",
+    ),
+    Metric(
+        "tapeline_market_ticks_total", Kind.COUNTER, Service.MARKET, "ticks",
+        "Ticks written to the log.", ("event",),
+    ),
+    Metric(
+        "tapeline_market_repeats_total", Kind.COUNTER, Service.MARKET, "ticks",
+        "Bars and trades that were on the log already and were dropped.",
+    ),
+    Metric(
+        "tapeline_market_quarantined_total", Kind.COUNTER, Service.MARKET, "frames",
+        "Messages of the venue that could not be read and were set aside.",
+    ),
+    Metric(
+        "tapeline_market_disconnects_total", Kind.COUNTER, Service.MARKET, "connections",
+        "Connections to the venue that were up and ended.",
+    ),
+    Metric(
+        "tapeline_market_dial_failures_total", Kind.COUNTER, Service.MARKET, "attempts",
+        "Attempts that did not become a connection.",
+    ),
+    Metric(
+        "tapeline_market_book_gaps_total", Kind.COUNTER, Service.MARKET, "gaps",
+        "Sequence gaps in order books.",
+    ),
+    Metric(
+        "tapeline_market_book_resyncs_total", Kind.COUNTER, Service.MARKET, "books",
+        "Order books made whole again.",
+    ),
+    Metric(
+        "tapeline_market_backfilled_bars_total", Kind.COUNTER, Service.MARKET, "bars",
+        "Bars fetched over REST, at the start and after gaps.",
+    ),
+    Metric(
+        "tapeline_market_rest_failures_total", Kind.COUNTER, Service.MARKET, "requests",
+        "Requests to the venue that failed, retried or not.",
+    ),
+    Metric(
+        "tapeline_market_waited_seconds_total", Kind.COUNTER, Service.MARKET, "seconds",
+        "Time during which reading stood still because the log was slower than the feed.",
+    ),
+    Metric(
+        "tapeline_market_inbox_frames_max", Kind.GAUGE, Service.MARKET, "frames",
+        "Most messages that ever waited to be written.",
+    ),
+    Metric(
+        "tapeline_market_lag_seconds", Kind.GAUGE, Service.MARKET, "seconds",
+        "Age of the oldest tick of the last append when it was durable.",
+    ),
+)  # fmt: skip
+
+CATALOG: tuple[Metric, ...] = _WORKER + _PROJECTOR + _API + _MARKET
 
 
 class Metrics:

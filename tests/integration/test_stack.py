@@ -14,7 +14,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from deploy.kafka.broker import answers
+from deploy.kafka.broker import answers, free_port
 from deploy.native import Stack, running
 from schemas.settings import TradingSettings
 from services.feeds.synthetic import synthetic_feed
@@ -58,8 +58,13 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(made, ignore_errors=True)
 
 
-def test_the_stack_trades_projects_answers_and_stops(folder: Path) -> None:
+def test_the_stack_trades_projects_answers_and_stops_though_the_venue_is_out_of_reach(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     require_kafka()
+    nobody = free_port()
+    monkeypatch.setenv("OKX_REST_URL", f"http://127.0.0.1:{nobody}")
+    monkeypatch.setenv("OKX_WS_URL", f"ws://127.0.0.1:{nobody}/ws/v5")
     with running(folder, free_ports=True) as stack:
         assert "grafana" in stack.missing
         kafka = (folder / "kafka" / "broker.address").read_text().strip()
@@ -84,6 +89,7 @@ def test_the_stack_trades_projects_answers_and_stops(folder: Path) -> None:
         assert verdict.status_code == 200
         assert len(verdict.json()["outcome"]["payload"]["checks"]) == 40
         assert not any(token in stack.log_of(name).read_text() for name in stack.processes)
+        assert stack.log_of("market").read_text(), "the market gateway said why it could not start"
         processes = dict(stack.processes)
         ports = dict(stack.ports)
     assert all(process.poll() is not None for process in processes.values())

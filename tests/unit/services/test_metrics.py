@@ -30,8 +30,10 @@ from schemas.events.orders import (
 from schemas.events.plan import PlanDeclined
 from schemas.events.risk import DenialCode, PlanDenied, StateCauseKind, TradingStateChanged
 from schemas.topics import TOPIC_OF
+from services.gateways.okx.market.counters import MarketCounters
 from services.metrics.catalog import CATALOG, Kind, Metrics, Service
 from services.metrics.generate import PAGE, page
+from services.metrics.market import market_registry
 from services.metrics.meter import Meter
 from tests.builders import T0
 from tests.events import envelope, sample
@@ -180,3 +182,17 @@ def test_the_generator_says_how_to_mend_a_page_that_is_out_of_date() -> None:
     done = subprocess.run([sys.executable, "-m", "services.metrics.generate"], capture_output=True, text=True)
     assert done.returncode == 2
     assert "--write|--check" in done.stderr
+
+
+def test_the_market_gateways_counts_are_shown_one_by_one() -> None:
+    counts = MarketCounters(frames=5, disconnects=2, gaps=3, waited_s=1.5, lag_us=250_000)
+    counts.count_tick("Trade")
+    registry = market_registry(counts)
+    assert registry.get_sample_value("tapeline_market_frames_total") == 5
+    assert registry.get_sample_value("tapeline_market_ticks_total", {"event": "Trade"}) == 1
+    assert registry.get_sample_value("tapeline_market_book_gaps_total") == 3
+    assert registry.get_sample_value("tapeline_market_lag_seconds") == 0.25
+    counts.frames += 1
+    assert registry.get_sample_value("tapeline_market_frames_total") == 6
+    shown = {family.name for family in text_string_to_metric_families(generate_latest(registry).decode())}
+    assert shown == {m.name.removesuffix("_total") for m in CATALOG if m.service is Service.MARKET}
