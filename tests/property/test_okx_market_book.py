@@ -48,7 +48,7 @@ class Venue:
     def act(self, kind: str, level: int, size: int) -> list[str]:
         """Let one thing happen; return the frames that arrive."""
         self.frames.clear()
-        price = str(50_000 + level)
+        price = str(50_000 + Decimal(level) / 10)  # among the best five
         side = {"bids" if level < 0 else "asks": [(price, str(size))]} if level else {}
         if kind == "keep alive":
             self.market.keep_alive()
