@@ -27,4 +27,8 @@ def test_a_batch_runner_killed_twenty_times_leaves_the_log_of_an_undisturbed_run
     outcome = kill_while_data_flows(log, batch_command(url), ticks, kills=KILLS, seed=1)
     assert outcome.kills == KILLS
     assert median(outcome.restarts) < RESTART_S_MAX, outcome.restarts
-    judge(url, undisturbed(ticks, TradingSettings(), first), {"settings": 1, "commands": 0, "ticks": len(ticks)})
+    judge(
+        url,
+        undisturbed(ticks, TradingSettings(), first),
+        {"settings": 1, "commands": 0, "completions": 0, "ticks": len(ticks)},
+    )
