@@ -69,6 +69,18 @@ def test_busy_unavailable_and_server_errors_are_in_doubt(kind: str, fault: Fault
     at_desk(scenario)
 
 
+def test_success_with_the_status_of_an_error_is_in_doubt() -> None:
+    async def scenario(desk: Desk) -> None:
+        desk.okx.faults.plan("trade/order", Fault.ANSWER_BEFORE, code="0", http=502)
+        outcome = await submitted(desk, intended("o", limit_price="79000"))
+        assert isinstance(outcome, InDoubt)
+        desk.okx.faults.plan("account/positions", Fault.ANSWER_BEFORE, code="0", http=502)
+        with pytest.raises(VenueUnavailable, match="HTTP 502"):
+            await desk.client.positions()
+
+    at_desk(scenario)
+
+
 @pytest.mark.parametrize(("code", "http"), [("50011", 429), ("50011", 200), ("50061", 200)])
 def test_a_rate_limit_is_a_retryable_refusal_and_the_retry_goes_through(code: str, http: int) -> None:
     async def scenario(desk: Desk) -> None:

@@ -12,7 +12,7 @@ from schemas.events.common import PositionSide, Side
 from services.gateways.okx import stream
 from services.gateways.okx.facts import AmendResult, Category, OrderStatus, VenueBalance, VenueHolding
 from services.gateways.okx.venue import BillsDue, Link, LinkChanged, UpdateUnreadable
-from tests.fakes.okx import Frame
+from tests.fakes.okx import DEMO_KEY, Frame
 from tests.fakes.okx.push import Push
 from tests.okx_desk import BTC, Desk, at_desk, d
 from tests.orders_at_okx import amended, intended, market, order_id, stop, stop_entry, target
@@ -288,6 +288,15 @@ def test_a_consumer_that_is_too_slow_costs_the_connection_not_single_updates(mon
 
     monkeypatch.setattr(stream, "BACKLOG_MAX", 20)
     at_desk(scenario)
+
+
+def test_demo_trading_has_its_own_key_orders_and_updates() -> None:
+    async def scenario(desk: Desk) -> None:
+        await desk.listen()
+        await desk.submit(market("m"))
+        await desk.until(lambda: desk.fills())
+
+    at_desk(scenario, key=DEMO_KEY)
 
 
 def test_closing_ends_the_stream() -> None:

@@ -147,8 +147,8 @@ def _about_order(reply: Mapping[str, Any], row: Mapping[str, Any], *, algo: bool
     code, message = str(row["sCode"]), _short(row.get("sMsg", ""))
     if code == "0":
         identity = str(row.get("algoId" if algo else "ordId") or "")
-        if not identity:
-            return InDoubt("OKX says success without an order id")
+        if not identity or http_status >= 400:
+            return InDoubt(f"HTTP {http_status}: OKX says success with order id {identity!r}")
         return Accepted(identity, _micros(reply.get("inTime")), _micros(reply.get("outTime")))
     meaning, why = meaning_of(code, message, algo=algo, about_order=True, http_status=http_status)
     return _outcome(meaning, code, message or why, why)

@@ -102,6 +102,12 @@ def test_an_unknown_code_for_the_whole_request_is_in_doubt(code: str | int) -> N
     assert isinstance(whole(code), InDoubt)
 
 
+def test_success_with_an_error_status_is_in_doubt() -> None:
+    reply = {"code": "0", "msg": "", "data": [{"ordId": "12344", "sCode": "0", "sMsg": ""}]}
+    assert isinstance(read_outcome(reply, algo=False, http_status=502), InDoubt)
+    assert isinstance(read_outcome({**reply, "data": []}, algo=False, http_status=502), InDoubt)
+
+
 def test_a_server_error_outranks_an_unknown_result() -> None:
     reply = {"code": "1", "msg": "", "data": [{"ordId": "", "sCode": "51999", "sMsg": "?"}]}
     assert isinstance(read_outcome(reply, algo=False, http_status=500), InDoubt)
