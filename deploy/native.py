@@ -33,7 +33,9 @@ from projections.embedded import EmbeddedPostgres
 ROOT = Path(__file__).parents[1]
 COMPOSE = ROOT / "docker-compose.kafka.yml"
 SECRETS = "/run/secrets"
-_TARGETS = (("projector", 9102), ("worker", 9101), ("market", 9103), ("api", 8000), ("alertmanager", 9093))
+_TARGETS = (
+    ("projector", 9102), ("worker", 9101), ("market", 9103), ("verifier", 9104), ("api", 8000), ("alertmanager", 9093),
+)  # fmt: skip
 HEALTHY_S = 90.0
 STOP_S = 40.0
 POLL_S = 0.1

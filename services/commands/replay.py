@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.commands.common import NO, DbOption, JsonOption, LogOption, emit, load, open_log, table
+from services.commands.common import NO, DbOption, JsonOption, LogOption, MetricsOption, emit, load, open_log, table
 
 if TYPE_CHECKING:
+    from services.settings import ServiceSettings
     from streams.verify import Report
 
 
@@ -30,10 +31,18 @@ def verify_run(
     log: LogOption = None,
     shard: Annotated[int | None, typer.Option("--shard", min=0, help="Shard; default TAPELINE_SHARD.")] = None,
     workers: Annotated[int, typer.Option("--workers", min=1, help="Processes.")] = min(4, os.cpu_count() or 1),
+    every: Annotated[
+        float | None, typer.Option("--every", min=0.001, help="Go on: each so many hours prove what is new.")
+    ] = None,
+    metrics_port: MetricsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run the recorded inputs again in the recorded order and compare every output. Exit 1: something differs."""
-    service = load(context, log=log).service
+    more = {"TAPELINE_METRICS_PORT": None if metrics_port is None else str(metrics_port)}
+    service = load(context, log=log, more=more, service=every is not None).service
+    if every is not None:
+        _verify_for_ever(service, service.shard if shard is None else shard, every)
+        return
     from services.progress import progress_bars
     from streams.log import open_log as open_by_url
     from streams.pipeline import CODE_VERSION, stages
@@ -54,6 +63,22 @@ def verify_run(
     emit(_content(report), as_json=as_json, human=lambda: _words(report))
     if not report.proven:
         raise typer.Exit(NO)
+
+
+def _verify_for_ever(service: ServiceSettings, shard: int, every: float) -> None:
+    from services.metrics.catalog import Metrics, Service
+    from services.metrics.serve import serve_metrics
+    from services.signals import stop_alarm
+    from services.verifier import HOUR_S, Verifier
+    from streams.log import open_log as open_by_url
+    from streams.pipeline import CODE_VERSION, stages
+
+    metrics, stop = Metrics(Service.VERIFIER), stop_alarm()
+    open_again = partial(open_by_url, service.log, read_only=True)
+    verifier = Verifier(open_again, shard, stages, metrics, code_version=CODE_VERSION)
+    with serve_metrics(metrics.registry, host=service.metrics_host, port=service.metrics_port):
+        if not verifier.run(every_s=every * HOUR_S, stop=stop):
+            raise typer.Exit(NO)
 
 
 def _content(report: Report) -> dict[str, Any]:

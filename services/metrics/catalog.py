@@ -27,6 +27,7 @@ class Service(StrEnum):
     PROJECTOR = "projector"
     API = "api"
     MARKET = "market"
+    VERIFIER = "verifier"
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +251,26 @@ _MARKET = (
     ),
 )  # fmt: skip
 
-CATALOG: tuple[Metric, ...] = _WORKER + _PROJECTOR + _API + _MARKET
+_VERIFIER = (
+    Metric(
+        "tapeline_verify_different", Kind.GAUGE, Service.VERIFIER, "0 or 1",
+        "Whether a re-run of the log gave another output than the one on it; stays 1 until the service is restarted.",
+    ),
+    Metric(
+        "tapeline_verify_last_proof_timestamp_seconds", Kind.GAUGE, Service.VERIFIER, "seconds since 1970",
+        "When everything on the log was last proven.",
+    ),
+    Metric(
+        "tapeline_verify_steps_total", Kind.COUNTER, Service.VERIFIER, "steps",
+        "Steps run again.",
+    ),
+    Metric(
+        "tapeline_verify_seconds", Kind.GAUGE, Service.VERIFIER, "seconds",
+        "Time the last verification took.",
+    ),
+)  # fmt: skip
+
+CATALOG: tuple[Metric, ...] = _WORKER + _PROJECTOR + _API + _MARKET + _VERIFIER
 
 
 class Metrics:

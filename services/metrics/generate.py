@@ -19,6 +19,7 @@ TITLES = {
     Service.WORKER: "Worker (`tapeline worker`)",
     Service.PROJECTOR: "Projector (`tapeline projector`): trading, risk and data quality as the log has them",
     Service.API: "HTTP API (`tapeline api`)",
+    Service.VERIFIER: "Verifier (`tapeline replay verify --every 24`)",
     Service.MARKET: "Market gateway (`tapeline gateway okx-market`)",
 }
 

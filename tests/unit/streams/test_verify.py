@@ -79,3 +79,33 @@ def test_a_journal_that_lost_records_is_not_proven(kept: int) -> None:
     log = finished_log()
     del log._partitions[JOURNAL][0][kept:]
     assert not verify(log, 0, STAGES).proven
+
+
+def test_a_stretch_is_proven_alone_from_the_checkpoint_before_it() -> None:
+    log = finished_log()
+    whole = verify(log, 0, STAGES)
+    part = verify(log, 0, STAGES, since_step=50)
+    assert part.proven
+    assert 0 < part.steps < whole.steps, "less than everything, and what was asked for"
+    assert part.digests == {}
+    assert verify(log, 0, STAGES, since_step=whole.steps).steps == 0
+
+
+def test_a_stretch_leaves_out_what_was_proven_before_and_sees_what_comes_after() -> None:
+    log = finished_log()
+    changed_output(log, "signals", 2, horizon_s=61)
+    assert not verify(log, 0, STAGES).proven
+    assert verify(log, 0, STAGES, since_step=50).proven
+    changed_output(log, "signals", log.end_offset("signals", 0) - 1, horizon_s=61)
+    assert not verify(log, 0, STAGES, since_step=50).proven
+
+
+def test_outputs_nobody_committed_are_seen_in_a_stretch_too() -> None:
+    log = finished_log()
+    last = log._partitions["signals"][0][-1]
+    envelope, event = decode(last.value)
+    stray = encode(envelope._replace(seq=envelope.seq + 1), event)
+    log._partitions["signals"][0].append(replace(last, offset=last.offset + 1, value=stray))
+    difference = verify(log, 0, STAGES, since_step=50).difference
+    assert difference is not None
+    assert "were never committed" in difference.detail
