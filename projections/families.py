@@ -129,6 +129,8 @@ LISTED: tuple[Family, ...] = (
         ),
         (("client_order_id",),),
     ),
+    Family("reconciliations", (risk.ReconciliationDiffered, risk.ReconciliationSettled), (("account_id", "ts_event"),)),
+    Family("venue_transfers", (gateway.VenueTransferred,)),
     Family("gateway_claims", (gateway.GatewayClaimed,)),
     Family("venue_funding", (orders.VenueFunding,)),
     Family("venue_liquidations", (orders.VenueLiquidated,)),

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from schemas.envelope import Event
+from schemas.values import Money
+
+FOREIGN = "foreign:"
+"""How a snapshot names an order that is not of this log: this, then the venue's own id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +33,13 @@ class SubmitInDoubt(Event):
     account_id: str
     instrument_id: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class VenueTransferred(Event):
+    """Money moved into (positive) or out of the account at the venue: neither profit nor loss. Once per ``bill_id``."""
+
+    account_id: str
+    bill_id: str
+    currency: str
+    amount: Money

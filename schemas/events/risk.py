@@ -238,3 +238,37 @@ class DrawdownWarningChanged(Event):
     drawdown_scale: Ratio
     equity: Money
     peak_equity: Money
+
+
+class Repair(StrEnum):
+    """What becomes of a difference. OPERATOR: a person has to act, trading is HALTED until then. NONE: only told."""
+
+    OPERATOR = "OPERATOR"
+    NONE = "NONE"
+
+
+@dataclass(frozen=True, slots=True)
+class ReconciliationDiffered(Event):
+    """The venue's account is not as the log has it. Told when it appears and when it changes.
+
+    ``subject``: account_mode, position_mode, cash, ``position <instrument>`` or ``order <venue id>``. ``since``: when
+    it was first seen.
+    """
+
+    account_id: str
+    subject: str
+    venue: str
+    log: str
+    since: Micros
+    age_us: int
+    repair: Repair
+
+
+@dataclass(frozen=True, slots=True)
+class ReconciliationSettled(Event):
+    """A difference is gone: ``age_us`` after it was first seen."""
+
+    account_id: str
+    subject: str
+    since: Micros
+    age_us: int

@@ -993,6 +993,31 @@ CREATE TABLE quotes (
   CONSTRAINT quotes_pkey PRIMARY KEY (ts_event, log_partition, log_offset)
 );
 CREATE INDEX quotes_instrument_id_ts_event_idx ON quotes (instrument_id, ts_event);
+CREATE TABLE reconciliations (
+  event_type TEXT NOT NULL,
+  event_id TEXT NOT NULL,
+  correlation_id TEXT NOT NULL,
+  causation_id TEXT NOT NULL,
+  stage TEXT NOT NULL,
+  step BIGINT NOT NULL,
+  ordinal BIGINT NOT NULL,
+  seq BIGINT NOT NULL,
+  ts_event TIMESTAMP WITH TIME ZONE NOT NULL,
+  ts_ingest TIMESTAMP WITH TIME ZONE NOT NULL,
+  settings_digest TEXT NOT NULL,
+  log_partition INTEGER NOT NULL,
+  log_offset BIGINT NOT NULL,
+  account_id TEXT NOT NULL,
+  subject TEXT NOT NULL,
+  venue TEXT,
+  log TEXT,
+  since TIMESTAMP WITH TIME ZONE NOT NULL,
+  age_us BIGINT NOT NULL,
+  repair TEXT,
+  CONSTRAINT reconciliations_pkey PRIMARY KEY (ts_event, log_partition, log_offset)
+);
+CREATE INDEX reconciliations_account_id_ts_event_idx ON reconciliations (account_id, ts_event);
+CREATE INDEX reconciliations_event_id_idx ON reconciliations (event_id);
 CREATE TABLE reductions (
   event_type TEXT NOT NULL,
   event_id TEXT NOT NULL,
@@ -1319,6 +1344,27 @@ CREATE TABLE venue_reports (
 );
 CREATE INDEX venue_reports_client_order_id_idx ON venue_reports (client_order_id);
 CREATE INDEX venue_reports_event_id_idx ON venue_reports (event_id);
+CREATE TABLE venue_transfers (
+  event_type TEXT NOT NULL,
+  event_id TEXT NOT NULL,
+  correlation_id TEXT NOT NULL,
+  causation_id TEXT NOT NULL,
+  stage TEXT NOT NULL,
+  step BIGINT NOT NULL,
+  ordinal BIGINT NOT NULL,
+  seq BIGINT NOT NULL,
+  ts_event TIMESTAMP WITH TIME ZONE NOT NULL,
+  ts_ingest TIMESTAMP WITH TIME ZONE NOT NULL,
+  settings_digest TEXT NOT NULL,
+  log_partition INTEGER NOT NULL,
+  log_offset BIGINT NOT NULL,
+  account_id TEXT NOT NULL,
+  bill_id TEXT NOT NULL,
+  currency TEXT NOT NULL,
+  amount NUMERIC(38, 8) NOT NULL,
+  CONSTRAINT venue_transfers_pkey PRIMARY KEY (ts_event, log_partition, log_offset)
+);
+CREATE INDEX venue_transfers_event_id_idx ON venue_transfers (event_id);
 CREATE TABLE verdict_events (
   event_type TEXT NOT NULL,
   event_id TEXT NOT NULL,

@@ -67,6 +67,10 @@ SELECT event_type, event_id, correlation_id, causation_id, stage, step, ordinal,
 UNION ALL
 SELECT event_type, event_id, correlation_id, causation_id, stage, step, ordinal, seq, ts_event, ts_ingest, settings_digest, 'reports' AS log_topic, log_partition, log_offset FROM venue_reports
 UNION ALL
+SELECT event_type, event_id, correlation_id, causation_id, stage, step, ordinal, seq, ts_event, ts_ingest, settings_digest, 'verdicts' AS log_topic, log_partition, log_offset FROM reconciliations
+UNION ALL
+SELECT event_type, event_id, correlation_id, causation_id, stage, step, ordinal, seq, ts_event, ts_ingest, settings_digest, 'reports' AS log_topic, log_partition, log_offset FROM venue_transfers
+UNION ALL
 SELECT event_type, event_id, correlation_id, causation_id, stage, step, ordinal, seq, ts_event, ts_ingest, settings_digest, 'reports' AS log_topic, log_partition, log_offset FROM gateway_claims
 UNION ALL
 SELECT event_type, event_id, correlation_id, causation_id, stage, step, ordinal, seq, ts_event, ts_ingest, settings_digest, 'reports' AS log_topic, log_partition, log_offset FROM venue_funding

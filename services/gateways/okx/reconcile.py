@@ -6,12 +6,13 @@ told only when nothing moved while it was taken: half of one moment and half of 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 from schemas.events.common import AccountMode, MarginMode
 from schemas.events.common import PositionMode as Mode
+from schemas.events.gateway import FOREIGN, VenueTransferred
 from schemas.events.orders import AccountSnapshot, VenueFunding, VenuePosition
 from schemas.values import SECOND, Micros, Money, Price, Quantity, Rate, money
 from services.gateways.okx.desk import FILLS_OVERLAP_US, OrderDesk
@@ -31,8 +32,6 @@ TRIES_MAX = 3
 BILLS_OVERLAP_US = 3600 * SECOND
 """How far before the last reconciliation the ledger is read again: its lines may come late."""
 SETTLEMENT_CURRENCY = "USDT"
-FOREIGN = "foreign:"
-"""How an order in a snapshot is named that is not of this log: by the venue's own id."""
 ZERO = Decimal(0)
 MODES = {1: AccountMode.SPOT, 2: AccountMode.FUTURES, 3: AccountMode.MULTI_CURRENCY, 4: AccountMode.PORTFOLIO}
 
@@ -101,11 +100,19 @@ class Reconciler:
     def _funding(self, bills: Sequence[VenueBill], holdings: Sequence[VenueHolding]) -> None:
         desk = self._desk
         for bill in bills:
+            if bill.kind is BillKind.TRANSFER:
+                self._transfer(bill)
             if bill.kind is not BillKind.FUNDING or bill.instrument_id is None:
                 continue
             if bill.ts_event <= desk.orders.funded_until.get(bill.instrument_id, 0):
                 continue
             desk.say(funding_of(bill, holdings, desk), ts_event=bill.ts_event)
+
+    def _transfer(self, bill: VenueBill) -> None:
+        desk = self._desk
+        if bill.currency == SETTLEMENT_CURRENCY and bill.bill_id not in desk.orders.transfers:
+            event = VenueTransferred(desk.reports.owner.account_id, bill.bill_id, bill.currency, money(bill.amount))
+            desk.say(event, ts_event=bill.ts_event)
 
     def _look(self, orders: Sequence[VenueOrder]) -> None:
         """Take what the venue shows of each of our orders; ask for each it should have and does not show."""
@@ -129,15 +136,27 @@ def snapshot_of(view: View, desk: OrderDesk) -> AccountSnapshot:
     return AccountSnapshot(
         account_id=desk.reports.owner.account_id,
         cash=cash_of(view),
-        positions=tuple(
-            VenuePosition(held.instrument_id, held.quantity, held.avg_entry_price or Price(ZERO))
-            for held in view.holdings
-            if held.quantity
-        ),
+        positions=(*_swaps(view), *_spots(view, desk)),
         open_orders=tuple(_name(order, desk) for order in view.orders),
         account_mode=MODES.get(view.config.account_level, AccountMode.PORTFOLIO),
         position_mode=Mode.NET if view.config.position_mode is PositionMode.NET else Mode.LONG_SHORT,
     )
+
+
+def _swaps(view: View) -> Iterator[VenuePosition]:
+    for held in view.holdings:
+        if held.quantity:
+            yield VenuePosition(held.instrument_id, held.quantity, held.avg_entry_price or Price(ZERO))
+
+
+def _spots(view: View, desk: OrderDesk) -> Iterator[VenuePosition]:
+    """Yield what is held of the spot pairs this log has traded: the balance of their base currency."""
+    balances = {balance.currency: balance.cash for balance in view.balances}
+    for name in sorted(desk.orders.net):
+        instrument = None if _is_swap(name) else desk.instruments(name)
+        if instrument is not None:
+            quantity = balances.get(instrument.base_currency, ZERO)
+            yield VenuePosition(name, Quantity(quantity), Price(ZERO))
 
 
 def _name(order: VenueOrder, desk: OrderDesk) -> str:

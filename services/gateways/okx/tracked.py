@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from schemas.envelope import Envelope, Event
 from schemas.events.common import Side
-from schemas.events.gateway import GatewayClaimed
+from schemas.events.gateway import GatewayClaimed, VenueTransferred
 from schemas.events.orders import (
     AmendIntended,
     CancelIntended,
@@ -107,6 +107,7 @@ class Orders:
     """Every order of an account, the claim in force on its reports, and the executions reported.
 
     net: signed sum of the executions, by instrument. funded_until: the last funding settlement reported of each.
+    transfers: those reported, by bill.
     """
 
     claim_id: str = ""
@@ -115,6 +116,7 @@ class Orders:
     over: dict[str, None] = field(default_factory=dict)
     net: dict[str, Decimal] = field(default_factory=dict)
     funded_until: dict[str, int] = field(default_factory=dict)
+    transfers: dict[str, None] = field(default_factory=dict)
 
     def live(self) -> Iterator[Tracked]:
         """Yield the orders of which more than a late fill may come, oldest first."""
@@ -146,6 +148,8 @@ class Orders:
             self._filled(event)
         if isinstance(event, VenueFunding):
             self.funded_until[event.instrument_id] = event.ts_funding
+        if isinstance(event, VenueTransferred):
+            self.transfers[event.bill_id] = None
         order = self.orders.get(getattr(event, "client_order_id", ""))
         if order is None:
             return

@@ -7,10 +7,14 @@ from dataclasses import replace
 from schemas.envelope import Event
 from schemas.events.account import CashFlowed, FlowKind, FundingPaid
 from schemas.events.control import CommandHandled, CommandOutcome, RefusalCode, TransferCash
+from schemas.events.gateway import VenueTransferred
 from schemas.events.orders import AccountSnapshot, VenueFunding
 from streams.core.account.fills import position_changed
 from streams.core.account.ledger import pay_funding
 from streams.core.account.state import ZERO, AccountState, Desk
+
+TRANSFERS_REMEMBERED = 100
+"""Lines of the venue's ledger kept against repeats; it is read again with an hour's overlap."""
 
 
 def open_books(state: AccountState, event: AccountSnapshot) -> AccountState:
@@ -26,6 +30,20 @@ def transfer(state: AccountState, event: TransferCash) -> AccountState:
     if refusal(state, event):
         return state
     return replace(state, cash=state.cash + event.amount, flows=state.flows + event.amount)
+
+
+def venue_transfer(state: AccountState, event: VenueTransferred) -> AccountState:
+    """Return the account after money moved at the venue; unchanged before the books are open, or told before."""
+    if not state.ready or event.bill_id in state.transfers:
+        return state
+    transfers = [*state.transfers[1 - TRANSFERS_REMEMBERED :], event.bill_id]
+    return replace(state, cash=state.cash + event.amount, flows=state.flows + event.amount, transfers=transfers)
+
+
+def flow_of(event: VenueTransferred) -> CashFlowed:
+    """Return the flow that money moved at the venue is."""
+    kind = FlowKind.DEPOSIT if event.amount > 0 else FlowKind.WITHDRAWAL
+    return CashFlowed(event.account_id, kind, event.amount)
 
 
 def refusal(state: AccountState, event: TransferCash) -> RefusalCode | None:

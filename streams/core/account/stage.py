@@ -15,6 +15,7 @@ from schemas.events.account import CashFlowed, EquityChanged, FlowKind
 from schemas.events.common import OrderPurpose, PriceSource
 from schemas.events.control import SettingsChanged, TimerFired, TransferCash
 from schemas.events.data import QualityChanged
+from schemas.events.gateway import VenueTransferred
 from schemas.events.market import (
     BookTop,
     Channel,
@@ -106,15 +107,16 @@ def _evolve_transfer(state: AccountState, event: TransferCash, message: Message)
     return cash.transfer(state, event)
 
 
+def _decide_venue_transfer(state: AccountState, event: VenueTransferred, message: Message) -> Events:
+    after, flow = cash.venue_transfer(state, event), event.amount
+    return NOTHING if after is state else (cash.flow_of(event), measure(after, message.now, flow=flow))
+
+
 def _decide_funding(state: AccountState, event: VenueFunding, message: Message) -> Events:
     after = cash.fund(state, event)
     if after is state:
         return NOTHING
     return (*cash.funding_events(after, event), *_measured(after, message.now))
-
-
-def _evolve_funding(state: AccountState, event: VenueFunding, message: Message) -> AccountState:
-    return cash.fund(state, event)
 
 
 def _decide_fill(state: AccountState, event: FillBooked, message: Message) -> Events:
@@ -349,6 +351,7 @@ _DECIDE: dict[type[Event], Callable[[AccountState, Any, Message], Events]] = {
     VenueFunding: _decide_funding,
     EntryEnded: _decide_entry_ended,
     TransferCash: _decide_transfer,
+    VenueTransferred: _decide_venue_transfer,
     TradingStateChanged: _decide_trading_state,
 }
 
@@ -361,8 +364,9 @@ _EVOLVE: dict[type[Event], Callable[[AccountState, Any, Message], AccountState]]
     QualityChanged: _evolve_quality,
     AccountSnapshot: _evolve_snapshot,
     FillBooked: _evolve_fill,
-    VenueFunding: _evolve_funding,
+    VenueFunding: lambda state, event, message: cash.fund(state, event),
     TransferCash: _evolve_transfer,
+    VenueTransferred: lambda state, event, message: cash.venue_transfer(state, event),
     EquityChanged: _evolve_equity,
     SettingsChanged: _evolve_settings,
     LimitOverridden: _evolve_override,

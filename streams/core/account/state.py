@@ -197,7 +197,8 @@ class AccountState:
     """The account. ``ready``: the first snapshot opened the books. ``next_day``: when the current UTC day ends.
 
     ``flows``, ``net_closed``, ``unassigned``: money in and out, results of closed trades, funding without a trade:
-    with the open trades they must always explain the equity. ``fill_ids``: the newest fills, to book each once.
+    with the open trades they must always explain the equity. ``fill_ids``, ``transfers``: the newest fills and
+    transfers at the venue, to book each once.
     """
 
     account_id: str = ""
@@ -213,3 +214,4 @@ class AccountState:
     unassigned: Decimal = ZERO
     desks: dict[str, Desk] = field(default_factory=dict)
     fill_ids: dict[str, int] = field(default_factory=dict)
+    transfers: list[str] = field(default_factory=list)

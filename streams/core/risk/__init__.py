@@ -12,9 +12,10 @@ from schemas.events.account import EquityChanged, TradeClosed
 from schemas.events.control import SettingsChanged
 from schemas.events.orders import AccountSnapshot
 from schemas.events.plan import PlanProposed
-from streams.core.risk.breakers import causes_after, state_changed
+from streams.core.risk.breakers import causes_after, is_foreign, state_changed
 from streams.core.risk.commands import COMMANDS, answer, override_of, reductions
 from streams.core.risk.evolve import LEARNED, evolve
+from streams.core.risk.reconcile import told
 from streams.core.risk.state import RiskState
 from streams.core.risk.verdict import judge
 from streams.core.risk.warning import warning_changed
@@ -30,10 +31,12 @@ def decide(state: RiskState, message: Message) -> Sequence[Event]:
     if type(message.event) in _FACTS and message.now < state.next_expiry:
         return ()
     causes = causes_after(state, message)
-    told = (state_changed(state, message, causes), override_of(state, message), warning_changed(state, message))
-    outputs: list[Event] = [event for event in told if event is not None]
+    changed = (state_changed(state, message, causes), override_of(state, message), warning_changed(state, message))
+    outputs: list[Event] = [event for event in changed if event is not None]
     outputs += reductions(state, message, causes)
     event = message.event
+    if isinstance(event, AccountSnapshot) and not is_foreign(state, event):
+        outputs += told(state, event, message.now)
     if isinstance(event, PlanProposed):
         if event.execute:
             outputs.append(judge(state, event, message.now, causes))

@@ -37,6 +37,8 @@ from schemas.events.risk import (
     DrawdownWarningChanged,
     LimitOverridden,
     PlanApproved,
+    ReconciliationDiffered,
+    ReconciliationSettled,
     StateCauseKind,
     TradingStateChanged,
     WarningState,
@@ -46,7 +48,7 @@ from schemas.staleness import STALE_CADENCES, TRADES_AGE_MAX, age_max
 from schemas.values import SECOND
 from streams.core.risk.breakers import HOUR, is_foreign, next_expiry
 from streams.core.risk.limits import LIMITS
-from streams.core.risk.reconcile import differences
+from streams.core.risk.reconcile import differences, fold_differed, fold_settled
 from streams.core.risk.state import (
     Account,
     ApprovedPlan,
@@ -247,6 +249,14 @@ def _snapshot(state: RiskState, event: AccountSnapshot, message: Message) -> Non
         state.differences = differences(state, event)
 
 
+def _differed(state: RiskState, event: ReconciliationDiffered, message: Message) -> None:
+    fold_differed(state, event)
+
+
+def _settled(state: RiskState, event: ReconciliationSettled, message: Message) -> None:
+    fold_settled(state, event)
+
+
 def _approved(state: RiskState, event: PlanApproved, message: Message) -> None:
     sizing = event.sizing
     state.reservations[event.plan_id] = Reservation(
@@ -301,10 +311,19 @@ _HANDLERS: dict[type[Event], Callable[[RiskState, Any, Message], None]] = {
     CancelIntended: _cancel_intended,
     OrderAmended: _order_amended,
     AccountSnapshot: _snapshot,
+    ReconciliationDiffered: _differed,
+    ReconciliationSettled: _settled,
     PlanApproved: _approved,
     TradingStateChanged: _state_changed,
 }
 
-_OWN = (TradingStateChanged, LimitOverridden, DrawdownWarningChanged, PlanApproved)
+_OWN = (
+    TradingStateChanged,
+    LimitOverridden,
+    DrawdownWarningChanged,
+    PlanApproved,
+    ReconciliationDiffered,
+    ReconciliationSettled,
+)
 LEARNED = tuple(kind for kind in _HANDLERS if kind not in _OWN)
 """Messages of others that change what risk knows."""

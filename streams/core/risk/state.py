@@ -128,6 +128,15 @@ class ApprovedPlan:
 
 
 @dataclass(slots=True)
+class OpenDifference:
+    """What the venue and the log say of one subject, as last told, and since when they differ."""
+
+    venue: str
+    log: str
+    since: int
+
+
+@dataclass(slots=True)
 class RiskState:
     """Everything a verdict depends on. ``next_expiry``: when the first timed cause runs out.
 
@@ -139,6 +148,7 @@ class RiskState:
     limits_missing: tuple[str, ...] = ()
     account_id: str = ""
     account: Account | None = None
+    open_differences: dict[str, OpenDifference] = field(default_factory=dict)
     differences: tuple[str, ...] = ("no snapshot since start",)
     markets: dict[str, Market] = field(default_factory=dict)
     positions: dict[str, Position] = field(default_factory=dict)

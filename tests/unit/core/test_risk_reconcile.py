@@ -1,0 +1,83 @@
+"""What the venue says otherwise than the log: told when it appears, changes and goes, with its age and its repair."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from schemas.events.common import AccountMode, PositionMode, TradingState
+from schemas.events.gateway import FOREIGN
+from schemas.events.orders import AccountSnapshot, VenuePosition
+from schemas.events.risk import ReconciliationDiffered, ReconciliationSettled, Repair, TradingStateChanged
+from schemas.values import SECOND, Money, Price, Quantity
+from tests.builders import T0, btc_spot
+from tests.risk_desk import BTC, desk
+from tests.spec import Spec
+
+START = T0 + 100 * SECOND
+
+
+def says(*positions: tuple[str, str], cash: str = "10000", orders: tuple[str, ...] = ()) -> AccountSnapshot:
+    """Return what the venue says; the desk of these tests is flat with 10,000."""
+    held = tuple(VenuePosition(name, Quantity(Decimal(q)), Price(Decimal(80000))) for name, q in positions)
+    return AccountSnapshot("paper", Money(Decimal(cash)), held, orders, AccountMode.FUTURES, PositionMode.NET)
+
+
+def told(spec: Spec) -> list[tuple[str, str, str, int, Repair]]:
+    """Return subject, venue, log, age in seconds and repair of the differences just told."""
+    found: list[ReconciliationDiffered] = spec.of(ReconciliationDiffered)
+    return [(d.subject, d.venue, d.log, d.age_us // SECOND, d.repair) for d in found]
+
+
+def test_an_account_that_agrees_says_nothing() -> None:
+    assert desk().when(says(), ts=START).emitted == []
+
+
+def test_a_difference_is_told_once_then_when_it_changes_and_when_it_is_gone() -> None:
+    spec = desk().when(says((BTC, "3")), ts=START)
+    assert told(spec) == [(f"position {BTC}", "3", "0", 0, Repair.OPERATOR)]
+    assert spec.of(TradingStateChanged)[0].state is TradingState.HALTED
+    assert spec.when(says((BTC, "3")), ts=START + 30 * SECOND).emitted == []
+    assert told(spec.when(says((BTC, "5")), ts=START + 60 * SECOND)) == [
+        (f"position {BTC}", "5", "0", 60, Repair.OPERATOR)
+    ]
+    spec.when(says(), ts=START + 90 * SECOND)
+    assert spec.of(ReconciliationSettled) == [ReconciliationSettled("paper", f"position {BTC}", START, 90 * SECOND)]
+    assert spec.of(TradingStateChanged)[0].state is TradingState.ACTIVE
+
+
+def test_an_order_that_is_not_ours_holds_trading() -> None:
+    spec = desk().when(says(orders=(f"{FOREIGN}9001", "t0ours")), ts=START)
+    assert told(spec) == [("order 9001", "open", "none", 0, Repair.OPERATOR)]
+    assert spec.of(TradingStateChanged)[0].state is TradingState.HALTED
+
+
+@pytest.mark.parametrize(
+    ("cash", "repair"),
+    [
+        ("10000.01", None),
+        ("10000.011", Repair.NONE),
+        ("9900.99009901", Repair.NONE),  # 99.00990099 off is 1 % of 9900.99009901 and no more
+        ("9900.99", Repair.OPERATOR),  # 99.01 off, 1 % of it is 99.0099
+    ],
+)
+def test_cash_that_differs_is_told_and_beyond_one_percent_holds_trading(cash: str, repair: Repair | None) -> None:
+    spec = desk().when(says(cash=cash), ts=START)
+    assert [difference[-1] for difference in told(spec)] == ([] if repair is None else [repair])
+    assert bool(spec.of(TradingStateChanged)) is (repair is Repair.OPERATOR)
+
+
+def test_dust_of_a_spot_pair_is_no_difference() -> None:
+    spec = desk()
+    spec.when(btc_spot(), ts=START)
+    assert spec.when(says(("BTC-USDT", "0.00001")), ts=START).emitted == []
+    assert told(spec.when(says(("BTC-USDT", "0.00001001")), ts=START)) == [
+        ("position BTC-USDT", "0.00001001", "0", 0, Repair.OPERATOR)
+    ]
+
+
+def test_another_accounts_snapshot_is_none_of_ours() -> None:
+    other = replace(says((BTC, "3")), account_id="somebody")
+    assert desk().when(other, ts=START).emitted == []
