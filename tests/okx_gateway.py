@@ -123,12 +123,19 @@ class Stand:
         task.result()
 
 
+def outputs(stand: Stand, topic: str) -> list[Event]:
+    """Return what a trader has written to a topic of the stand's log."""
+    end = stand.log.end_offset(topic, 0)
+    return [decode(record.value)[1] for record in stand.log.read(topic, 0, 0, limit=end)] if end else []
+
+
 def drive(
     scenario: Scenario,
     *,
     channels: str = "trades,quotes,book,mark,index,funding,bars",
     instruments: tuple[str, ...] = (BTC,),
     folder: Path | None = None,
+    bound_s: float = BOUND_S,
 ) -> None:
     """Run a scenario with a running fake and an empty log, within a bound."""
 
@@ -136,7 +143,7 @@ def drive(
         log = open_log("memory://" if folder is None else f"sqlite:///{folder / 'log.db'}")
         create_log(log)
         async with FakeOkx(clock=standing_clock()) as okx:
-            async with asyncio.timeout(BOUND_S):
+            async with asyncio.timeout(bound_s):
                 await scenario(Stand(okx, log, channels, instruments))
         log.close()
 

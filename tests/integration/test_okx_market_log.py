@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.codec import decode, encode
-from schemas.envelope import Event
+from schemas.codec import encode
 from schemas.events.data import BarClosed, GapClosed, GapOpened, TickQuarantined
 from schemas.events.market import Channel, FeedState, FeedStatus, FundingSettled, InstrumentDefined, Trade, VenueBar
 from services.bootstrap import build_trader
@@ -22,7 +21,7 @@ from streams.log.base import NewRecord
 from streams.log.memory import MemoryLog
 from tests.builders import message
 from tests.fakes.okx import Fault
-from tests.okx_gateway import BTC, ETH, Stand, drive
+from tests.okx_gateway import BTC, ETH, Stand, drive, outputs
 
 OPEN, LOST, RESYNCED, ENDED = FeedState.OPEN, FeedState.LOST, FeedState.RESYNCED, FeedState.ENDED
 STOPPED, AWAY = "the gateway was stopped", "the gateway was away"
@@ -204,16 +203,16 @@ def test_the_trader_sees_the_gap_of_a_cut_and_whole_bars_through_it() -> None:
         trader = build_trader(stand.log, 0)
         trader.start()
         run_batch(stand.log, trader)
-        quality = _outputs(stand, "quality")
+        quality = outputs(stand, "quality")
         assert [event for event in quality if isinstance(event, TickQuarantined)] == []
         opened, closed = ([e.channel for e in quality if isinstance(e, kind)] for kind in (GapOpened, GapClosed))
         assert {Channel.TRADES, Channel.BARS, Channel.MARK} <= set(closed)
         assert opened.count(Channel.TRADES) == opened.count(Channel.BARS) == 2  # the cut, and the stop at the end
         assert [e.missing for e in quality if isinstance(e, GapClosed) and e.channel is Channel.BARS] == [0]
-        bars = [e for e in _outputs(stand, "bars") if isinstance(e, BarClosed) and e.timeframe == "1m"]
+        bars = [e for e in outputs(stand, "bars") if isinstance(e, BarClosed) and e.timeframe == "1m"]
         assert [(e.ts_open // 60_000_000) - stand.minute // 60_000 for e in bars] == list(range(-85, 0))
         assert [e.backfill for e in bars] == [True] * 60 + [False] * 2 + [True] * 20 + [False] * 3
-        longer = [e for e in _outputs(stand, "bars") if isinstance(e, BarClosed) and e.timeframe == "15m"]
+        longer = [e for e in outputs(stand, "bars") if isinstance(e, BarClosed) and e.timeframe == "15m"]
         assert all(e.complete for e in longer[1:])
 
     drive(scenario, channels="trades,mark,bars")
@@ -226,11 +225,6 @@ async def _minutes_with_trades(stand: Stand, count: int) -> None:
         stand.okx.venue.set_mark(BTC, "50000")
         stand.pass_minutes(1)
         await stand.until(lambda before=before: (len(stand.of(Trade)), len(stand.of(VenueBar))) > before)  # type: ignore[misc]
-
-
-def _outputs(stand: Stand, topic: str) -> list[Event]:
-    end = stand.log.end_offset(topic, 0)
-    return [decode(record.value)[1] for record in stand.log.read(topic, 0, 0, limit=end)]
 
 
 class SlowLog(MemoryLog):

@@ -47,7 +47,7 @@ class Tail:
     """What the end of the log says.
 
     bars: open time of the newest 1m bar. settled: newest settlement. trade_ids: newest first. last: time of a channel's
-    newest message. states: what was last said of a channel. empty: there is no tick at all.
+    newest live message. states: what was last said of a channel. empty: there is no tick at all.
     """
 
     empty: bool
@@ -67,7 +67,8 @@ class Tail:
         if channel is None:
             return
         name: str = event.instrument_id  # type: ignore[attr-defined]
-        self.last.setdefault((name, channel), envelope.ts_event)
+        if not (isinstance(event, VenueBar) and event.backfill):  # history does not say that a channel was open
+            self.last.setdefault((name, channel), envelope.ts_event)
         if isinstance(event, VenueBar) and event.timeframe == BAR_TIMEFRAME:
             self.bars[name] = max(self.bars.get(name, 0), event.ts_open)
         elif isinstance(event, FundingSettled):
