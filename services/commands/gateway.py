@@ -30,7 +30,10 @@ def okx_market(
     metrics_port: MetricsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Put OKX's live market data on the log until stopped: history, then what OKX_CHANNELS names. Needs no key."""
+    """Put OKX's live market data on the log until stopped: history, then what OKX_CHANNELS names. Needs no key.
+
+    Exit code 75: an append is in doubt; start it again. 1: another market gateway or an import has taken over.
+    """
     more = {"TAPELINE_METRICS_PORT": None if metrics_port is None else str(metrics_port)}
     settings = load(context, log=log, more=more, service=True)
     service = settings.service

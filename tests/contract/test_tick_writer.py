@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,11 +13,13 @@ from schemas.events.common import Side
 from schemas.events.market import Channel, FeedOrigin, FeedState, FeedStatus, FundingSettled, Trade, VenueBar
 from schemas.values import Micros, Price, Quantity, Rate
 from services.feeds.model import RANK_BAR, RANK_SETTLED, RANK_TICK, Parsed
-from services.gateways.okx.market.errors import Displaced
+from services.gateways.okx.market.errors import AppendInDoubt, Displaced
 from services.gateways.okx.market.tail import read_tail
 from services.gateways.okx.market.writer import CHUNK, TickWriter, session_of
+from services.running import RESTART
 from streams.log import create_log, open_log
-from streams.log.base import EventLog, NewRecord
+from streams.log.base import EventLog, LogError, NewRecord
+from streams.log.memory import MemoryLog
 from tests.builders import message
 from tests.okx_market import BTC, MINUTE, NOW
 
@@ -75,6 +77,23 @@ def test_an_import_stops_even_the_latest_session(log: EventLog) -> None:
     log.append([NewRecord("ticks", 0, b"x", encode(message(foreign).envelope, foreign), NOW)])
     with pytest.raises(Displaced, match="no market gateway"):
         writer.write([trade(3)])
+
+
+class Sick(MemoryLog):
+    """A log that takes the records and does not say so."""
+
+    def append(self, records: Sequence[NewRecord]) -> list[int]:
+        super().append(records)
+        raise LogError("no acknowledgement")
+
+
+def test_an_append_in_doubt_ends_the_process_and_asks_for_another() -> None:
+    sick = Sick()
+    create_log(sick)
+    with pytest.raises(AppendInDoubt, match="1 ticks are in doubt, start again: no acknowledgement") as raised:
+        TickWriter(sick, 0, "test", session=1).write([trade(1)])
+    assert raised.value.exit_code == RESTART
+    assert read_tail(sick, 0, [BTC]).trade_ids == {BTC: ["1"]}  # the next start sees that it did arrive
 
 
 def test_a_writer_takes_up_where_the_log_ends(log: EventLog) -> None:

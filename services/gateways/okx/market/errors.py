@@ -25,5 +25,11 @@ class Displaced(MarketGatewayError):
     exit_code = 1
 
 
+class AppendInDoubt(MarketGatewayError):
+    """Nobody can tell whether ticks reached the log: start again, its end decides."""
+
+    exit_code = 75
+
+
 class TooManyBadFrames(MarketGatewayError):
     """The venue's frames can no longer be read: its format has changed, or this is not OKX."""

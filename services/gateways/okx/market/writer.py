@@ -16,9 +16,9 @@ from schemas.codec import decode, encode
 from schemas.envelope import Envelope
 from schemas.topics import BY_NAME
 from services.feeds.model import Parsed, make_envelope, tick_id
-from services.gateways.okx.market.errors import Displaced
+from services.gateways.okx.market.errors import AppendInDoubt, Displaced
 from services.gateways.okx.market.tail import TICKS
-from streams.log.base import EventLog, NewRecord
+from streams.log.base import EventLog, LogError, NewRecord
 
 VENUE = "OKX"
 STAGE = "okx-market"
@@ -41,12 +41,18 @@ class TickWriter:
         self._next = log.end_offset(TICKS, shard)
 
     def write(self, ticks: Sequence[Parsed]) -> None:
-        """Append ticks in order, durably. Raises LogError when in doubt, Displaced when another one has taken over."""
+        """Append ticks in order, durably. Raises AppendInDoubt, or Displaced when another one has taken over."""
         for start in range(0, len(ticks), CHUNK):
-            offsets = self._log.append([self._record(parsed) for parsed in ticks[start : start + CHUNK]])
+            offsets = self._append([self._record(parsed) for parsed in ticks[start : start + CHUNK]])
             if offsets != list(range(self._next, self._next + len(offsets))):
                 self._look_at_others(offsets)
             self._next = offsets[-1] + 1
+
+    def _append(self, records: Sequence[NewRecord]) -> list[int]:
+        try:
+            return self._log.append(records)
+        except LogError as error:
+            raise AppendInDoubt(f"{len(records)} ticks are in doubt, start again: {error}") from error
 
     def _look_at_others(self, own: Iterable[int]) -> None:
         mine = set(own)
