@@ -100,6 +100,12 @@ class Floor:
         await self.until(lambda: self.gateway is not None and self.gateway.reconciled)
         return self.gateway
 
+    def leave_gateway(self) -> asyncio.Task[None]:
+        """Let the running gateway go on by itself, and return it."""
+        assert self._running is not None
+        left, self._running = self._running, None
+        return left
+
     async def kill_gateway(self) -> None:
         """End the gateway where it stands: nothing it was doing is finished, nothing it knows is kept."""
         assert self._running is not None
@@ -176,6 +182,8 @@ def on_the_floor(scenario: Scenario, *, rules: Rules | None = None) -> None:
             finally:
                 if floor._running is not None:
                     await floor.kill_gateway()
+                for client in floor.clients:
+                    await client.close()
             assert verify(log, 0, stages()).difference is None
 
     asyncio.run(run())

@@ -24,6 +24,7 @@ from schemas.events.orders import (
     VenueCanceled,
 )
 from schemas.events.risk import ReconciliationDiffered, ReconciliationSettled, TradingStateChanged
+from services.gateways.okx.owner import GatewayStopped
 from tests.fakes.okx import Fault
 from tests.okx_floor import BTC, REPORTS, Floor, on_the_floor
 
@@ -196,6 +197,38 @@ def test_fills_while_no_gateway_lives() -> None:
         await floor.start_gateway()
         await floor.until(lambda: stops(floor) == [of_purpose(floor, OrderPurpose.ENTRY)[0].quantity])
         await floor.settle()
+        agreed(floor)
+
+    on_the_floor(scenario)
+
+
+def test_a_silent_gateway_leaves_no_entry_behind_and_every_stop() -> None:
+    async def scenario(floor: Floor) -> None:
+        floor.execute(entry=LIMIT)
+        await floor.until(lambda: floor.of(REPORTS, VenueAccepted))
+        floor.okx.venue.print_trade(BTC, "79980", "4", "sell")
+        await floor.until(lambda: stops(floor) == [4])
+        await floor.until(lambda: "trade/cancel-all-after" in [name for name, _ in floor.okx.requests])
+        await floor.kill_gateway()
+        floor.okx.clock.advance(seconds=31)
+        floor.okx.venue.run_timers()
+        assert (floor.okx.venue.trading.open_orders(BTC), stops(floor)) == ([], [4])
+        await floor.start_gateway()
+        await floor.until(lambda: floor.of("orders", EntryEnded))
+        await floor.settle()
+        assert [end.end for end in floor.of("orders", EntryEnded)] == [EntryEnd.CANCELED]
+        agreed(floor)
+
+    on_the_floor(scenario)
+
+
+def test_two_gateways_at_once_and_the_older_one_ends() -> None:
+    async def scenario(floor: Floor) -> None:
+        older = floor.leave_gateway()
+        await floor.start_gateway()
+        await entered(floor)
+        with pytest.raises(GatewayStopped, match="another gateway owns them"):
+            await older
         agreed(floor)
 
     on_the_floor(scenario)

@@ -259,7 +259,7 @@ def _canceled(state: ExecutionState, message: Message, event: VenueCanceled) -> 
 def _filled(state: ExecutionState, message: Message, event: VenueFill) -> Sequence[Event]:
     if fold.fill_key(event) in state.seen:
         return ()
-    if not event.client_order_id:
+    if by_hand.is_theirs(state, event.client_order_id):
         return _not_ours(state, message, event)
     if event.liquidation:
         return _liquidation(state, message, event)
@@ -300,7 +300,19 @@ def _liquidation(state: ExecutionState, message: Message, event: VenueFill) -> S
     return draft.outputs
 
 
-_DECIDE: dict[type[Event], Callable[[ExecutionState, Message, Any], Sequence[Event]]] = {
+Rule = Callable[[ExecutionState, Message, Any], Sequence[Event]]
+
+
+def _ours(rule: Rule) -> Rule:
+    """Return the rule for orders of ours only: of others, and of long forgotten ones, a venue may say anything."""
+
+    def ruled(state: ExecutionState, message: Message, event: Any) -> Sequence[Event]:
+        return () if by_hand.is_theirs(state, event.client_order_id) else rule(state, message, event)
+
+    return ruled
+
+
+_DECIDE: dict[type[Event], Rule] = {
     PlanApproved: _approved,
     ReductionApproved: _reduction,
     TradingStateChanged: _state_changed,
@@ -311,13 +323,13 @@ _DECIDE: dict[type[Event], Callable[[ExecutionState, Message, Any], Sequence[Eve
     MarkPrice: _clock,
     IndexPrice: _clock,
     TimerFired: _clock,
-    SubmitAttempted: _attempted,
-    SubmitInDoubt: _in_doubt,
-    NotSent: _not_sent,
-    VenueAccepted: _accepted,
-    VenueRejected: _rejected,
-    VenueAmended: _amended,
-    VenueCanceled: _canceled,
+    SubmitAttempted: _ours(_attempted),
+    SubmitInDoubt: _ours(_in_doubt),
+    NotSent: _ours(_not_sent),
+    VenueAccepted: _ours(_accepted),
+    VenueRejected: _ours(_rejected),
+    VenueAmended: _ours(_amended),
+    VenueCanceled: _ours(_canceled),
     VenueFill: _filled,
 }
 

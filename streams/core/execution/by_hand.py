@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from schemas.events.common import Side
 from schemas.events.orders import AccountSnapshot, VenueFill
+from schemas.settings import Venue
 from streams.core.execution.state import ZERO, ExecutionState, TradeRecord
 
 
@@ -21,6 +22,16 @@ class Split(NamedTuple):
     trade: TradeRecord | None
     reduced: Decimal
     theirs: Decimal
+
+
+def is_theirs(state: ExecutionState, client_order_id: str) -> bool:
+    """Whether an order is not of this trader: without an id of ours, or, at a real venue, of a trade long forgotten.
+
+    On paper every order is ours: one that is not known is a bug there.
+    """
+    if not client_order_id:
+        return True
+    return state.venue is not Venue.PAPER and client_order_id not in state.plan_of
 
 
 def split(state: ExecutionState, event: VenueFill) -> Split:

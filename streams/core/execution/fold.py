@@ -318,7 +318,7 @@ def _booked(state: ExecutionState, event: FillBooked, now: int) -> None:
 
 
 def _seen(state: ExecutionState, event: VenueFill, now: int) -> None:
-    if not event.client_order_id and fill_key(event) not in state.seen:
+    if by_hand.is_theirs(state, event.client_order_id) and fill_key(event) not in state.seen:
         by_hand.take_fill(state, event)
     state.seen[fill_key(event)] = True
     if len(state.seen) > SEEN_MAX:

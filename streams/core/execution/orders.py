@@ -70,6 +70,7 @@ TRANSITIONS: dict[tuple[OrderState, type[Event]], OrderState] = {
     (_S.PARTIALLY_FILLED, OrderCanceled): _S.CANCELED,
     (_S.PARTIALLY_FILLED, OrderExpired): _S.EXPIRED,
     (_S.FILLED, OrderAccepted): _S.FILLED,  # the ack came after the last fill
+    (_S.FILLED, OrderFilled): _S.FILLED,  # it was made larger, and the word of that came after the fill
     (_S.CANCELED, OrderAccepted): _S.CANCELED,  # the cancel overtook the ack
     (_S.EXPIRED, OrderAccepted): _S.EXPIRED,  # the expiry overtook the ack
     (_S.CANCELED, OrderPartiallyFilled): _S.CANCELED,  # filled after cancel: it happens

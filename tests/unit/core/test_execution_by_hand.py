@@ -13,6 +13,7 @@ from schemas.events.orders import (
     OrderIntended,
     SubmitAttempted,
     VenueAccepted,
+    VenueCanceled,
     VenueFill,
     VenuePosition,
 )
@@ -105,6 +106,23 @@ def test_a_fill_told_twice_is_counted_once() -> None:
     hands.trades -= 1
     hands.by_hand(Side.BUY, "5")
     assert hands.not_ours == {BTC: Decimal(5)}
+
+
+def test_an_order_long_forgotten_is_not_ours_and_what_the_venue_says_of_it_stops_nothing() -> None:
+    hands = Hands()
+    hands.rig.feed(VenueAccepted("t0forgotten", "paper", BTC, "v"))
+    hands.rig.feed(VenueCanceled("t0forgotten", "paper", BTC, "CANCELED"))
+    assert hands.rig.step == []
+    hands.fill("t0forgotten", Side.SELL, "2")
+    assert [fill.last_quantity for fill in hands.rig.now(FillBooked)] == [2]
+
+
+def test_an_order_made_larger_behind_our_back_is_booked_as_far_as_it_filled() -> None:
+    hands = Hands()
+    entry = hands.newest(OrderPurpose.ENTRY)
+    hands.fill(entry, Side.BUY, "3")
+    assert [fill.last_quantity for fill in hands.rig.now(FillBooked)] == [3]
+    assert [amend.quantity for amend in hands.rig.now(AmendIntended)] == [13]
 
 
 def test_a_snapshot_says_what_was_there_before_the_log_began() -> None:
