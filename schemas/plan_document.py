@@ -23,7 +23,7 @@ from jsonschema.validators import extend
 from schemas.events.common import OrderType, PositionSide, TriggerPriceType
 from schemas.events.plan import Rationale
 from schemas.fits import Fits, compile_schema
-from schemas.values import SCALES, Percent, Price, Ratio, ratio
+from schemas.values import SCALES, Percent, Price, Ratio
 
 SCHEMA_FILE = Path(__file__).with_name("plan_document.schema.json")
 _HUNDRED = Decimal(100)
@@ -280,8 +280,8 @@ def _trail_problems(document: PlanDocument) -> Iterator[Problem]:
 
 
 def _scale_problems(document: PlanDocument) -> Iterator[Problem]:
-    """Refuse a multiple of R finer than the wire carries: the trader could not write the plan down."""
-    for name in ("break_even_at_r", "trail_from_r"):
+    """Refuse a number finer than the wire carries: the trader could not write the plan down and would stop on it."""
+    for name, unit in (("break_even_at_r", "Ratio"), ("trail_distance_pct", "Percent"), ("trail_from_r", "Ratio")):
         value = getattr(document.stop, name, None)
-        if value is not None and value != ratio(value):
-            yield f"$.stop.{name}", f"has more than {SCALES['Ratio']} decimals"
+        if value is not None and value != round(value, SCALES[unit]):
+            yield f"$.stop.{name}", f"has more than {SCALES[unit]} decimals"

@@ -39,6 +39,7 @@ _text = st.text(st.characters(codec="utf-8"), max_size=30)
 _account = st.sampled_from(["paper", "paper", "paper", "someone"]) | _text
 _instrument = st.sampled_from(["BTC-USDT-SWAP", "ETH-USDT-SWAP", "BTC-USDT", "X"])
 _extreme = st.sampled_from(["0.000000000001", "0.00000001", "1", "80000", "999999999999", "999999999999.999999999999"])
+_number = _extreme | st.sampled_from(["0.5", "0.0000000000001", "0.00000000000000000000001"])
 _price = _extreme | st.sampled_from(["-99.999999", "-1.3", "-0.1", "0", "1.1", "99.999999"]).map(
     lambda offset: {"offset_pct": offset}
 )
@@ -49,7 +50,7 @@ _entry = st.one_of(
 )
 _stop = st.fixed_dictionaries(
     {"trigger_price": _price},
-    optional={"break_even_at_r": _extreme, "trail_distance_pct": _extreme, "trail_from_r": _extreme},
+    optional={"break_even_at_r": _number, "trail_distance_pct": _number, "trail_from_r": _number},
 )
 _fraction = st.sampled_from(["0.000001", "0.3", "0.5", "1"])
 _target = st.fixed_dictionaries({"limit_price": _price, "fraction": _fraction})

@@ -195,3 +195,11 @@ def test_refuses_a_multiple_of_r_finer_than_the_wire() -> None:
         "trail_from_r": "1.0",
     }
     assert problems(changed(stop=stop)) == (("$.stop.break_even_at_r", "has more than 8 decimals"),)
+
+
+def test_a_trail_finer_than_the_wire_is_refused_and_the_finest_it_carries_is_not() -> None:
+    """Thirteen decimals passed once: the answer of a model or an operator's plan stopped the trader for good."""
+    finest = {"trigger_price": "79000", "trail_distance_pct": "0.000000000001"}
+    assert parse_plan_document(changed(stop=finest)).stop is not None
+    finer = {"trigger_price": "79000", "trail_distance_pct": "0.0000000000001"}
+    assert problems(changed(stop=finer)) == (("$.stop.trail_distance_pct", "has more than 12 decimals"),)
