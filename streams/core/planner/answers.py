@@ -72,8 +72,14 @@ def rules_answer(
     instrument_id: str,
     view: View,
     command_id: str | None = None,
+    *,
+    instead_of: str | None = None,
 ) -> PlanProposed | PlanDeclined:
-    """Return the rules' plan (executed unless a command asked for it) or their reason against one."""
+    """Return the rules' plan (executed unless a command asked for it) or their reason against one.
+
+    ``instead_of``: the question a model left open; the message that finds it late may bring a plan of its own, and two
+    plans never share an id.
+    """
     found = propose(view)
     if isinstance(found, Decline):
         return declined(settings, instrument_id, PlanOrigin.RULES, found, command_id)
@@ -81,7 +87,7 @@ def rules_answer(
     reference = reference_of(book, message.now)
     assert reference is not None, "a set-up needs a last price"
     return PlanProposed(
-        plan_id=derive_id(message.envelope.event_id, "plan", instrument_id),
+        plan_id=derive_id(instead_of or message.envelope.event_id, "plan", instrument_id),
         account_id=settings.account_id,
         instrument_id=instrument_id,
         position_side=found.side,

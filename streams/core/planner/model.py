@@ -151,7 +151,7 @@ def _without(
     ]  # fmt: skip
     if pending.execute and settings.rules_enabled:
         view = view_of(state, settings, state.books[instrument_id])
-        said.append(rules_answer(state, settings, message, instrument_id, view))
+        said.append(rules_answer(state, settings, message, instrument_id, view, instead_of=request_id))
     return said
 
 

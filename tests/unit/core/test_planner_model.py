@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from schemas.envelope import Message
+from schemas.envelope import Event, Message
 from schemas.events.common import PlanOrigin, Quality, Regime, Side
-from schemas.events.control import GeneratePlan, Planner, TimerFired
+from schemas.events.control import ExecutePlan, GeneratePlan, Planner, TimerFired
 from schemas.events.data import QualityChanged
-from schemas.events.intelligence import FeaturesComputed, RegimeClassified
+from schemas.events.intelligence import FeaturesComputed, RegimeClassified, SignalScored
 from schemas.events.market import MarkPrice, Trade
 from schemas.events.model import (
     ChatMessage,
@@ -241,6 +241,19 @@ def test_the_next_bar_does_not_ask_while_the_last_answer_is_awaited() -> None:
     spec.when(regime()).when(features(later)).when(regime(later))
     assert spec.of(CompletionRequested) == []
     assert declined(spec).detail == "the completion of an earlier bar is still awaited"
+
+
+@pytest.mark.parametrize(
+    "command", [ExecutePlan("paper", plan()), GeneratePlan("paper", BTC, Planner.RULES)], ids=["execute", "generate"]
+)
+def test_a_command_that_finds_the_model_late_and_the_rules_in_its_place_do_not_share_a_plan_id(command: Event) -> None:
+    score = SignalScored(BTC, "15m", "trend", 0.8, 14400, "because", f"features-{T0}", False)
+    settings = settings_changed(decision_planner="MODEL", model_time_limit_s=LIMIT_S)
+    spec = given(STAGE, settings, btc_swap(), mark(), message(_last()), features(), message(score)).when(regime())
+    assert spec.of(CompletionRequested)
+    plans = spec.when(message(command, ts=T0 + LIMIT_S * SECOND)).of(PlanProposed)
+    assert [found.command_id is None for found in plans] == [True, False]
+    assert len({found.plan_id for found in plans}) == 2
 
 
 def test_the_awaited_completions_survive_a_checkpoint() -> None:
