@@ -230,6 +230,9 @@ def test_leverage_counts_only_when_read_back() -> None:
         assert isinstance(await client.set_leverage(BTC, MarginMode.ISOLATED, 5), InDoubt)
         desk.okx.faults.plan("account/leverage-info", Fault.DROP_BEFORE, skip=1, times=2)
         assert isinstance(await client.set_leverage(BTC, MarginMode.ISOLATED, 6), InDoubt)
+        desk.okx.faults.plan("account/set-leverage", Fault.ANSWER_BEFORE, code="0", http=200)
+        unchanged = await client.set_leverage(BTC, MarginMode.ISOLATED, 8)
+        assert unchanged == InDoubt("asked for 8, the venue says ['6']")
         assert await client.set_leverage(BTC, MarginMode.CROSS, 3) == LeverageSet(3)
 
     at_desk(scenario)

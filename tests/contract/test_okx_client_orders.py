@@ -276,13 +276,13 @@ def test_no_id_or_tag_of_ccxt_reaches_the_venue() -> None:
 
 def test_an_order_past_its_time_is_refused_by_us_and_by_the_venue() -> None:
     async def scenario(desk: Desk) -> None:
-        late = intended("l", valid_until=desk.now() - 1)
+        late = intended("l", valid_until=desk.now() - 2_000_000)
         ours = await desk.client.submit(late, desk.instrument(late))
         assert isinstance(ours, Refused)
         assert ours.code == "PAST_VALID_UNTIL"
         assert sent(desk, "trade/order") == []
-        soon = intended("v", valid_until=desk.now() + 3_000_000)
-        desk.okx.clock.advance(seconds=10)  # it arrives late: our clock does not know
+        soon = intended("v", valid_until=desk.now() + 8_000_000)
+        desk.okx.clock.advance(seconds=20)  # it arrives late: our clock does not know
         theirs = await desk.client.submit(soon, desk.instrument(soon))
         assert isinstance(theirs, Refused)
         assert theirs.code == "50036"

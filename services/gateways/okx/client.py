@@ -82,10 +82,7 @@ class OkxClient:
             request = requests.place(order, instrument, self._mode)
         except NotSendable as error:
             return Refused("NOT_SENDABLE", str(error))
-        outcome = await self._send(request, order.valid_until or now + SEND_DEADLINE_US)
-        if request.algo and not isinstance(outcome, Refused | InDoubt):
-            self._reader.owners.learn(outcome.venue_order_id, order.client_order_id)
-        return outcome
+        return await self._send(request, order.valid_until or now + SEND_DEADLINE_US)
 
     async def amend(self, change: AmendIntended, order: OrderIntended, instrument: InstrumentDefined) -> Outcome:
         """See VenueClient."""
@@ -258,7 +255,7 @@ class OkxClient:
             row = reply["data"][0]
         except (*FAILURES, LookupError, TypeError) as error:
             raise VenueUnavailable(f"{path}: {type(error).__name__}: {str(error)[:200]}") from error
-        return read_all(path, [row], _trigger_time)[0]
+        return read_all(path, [row], replies.switch_time)[0]
 
     # --- clock and connections
 
@@ -320,14 +317,6 @@ def _unanswered(error: BaseException) -> Refused | InDoubt:
     if isinstance(error.__cause__, aiohttp.ClientConnectorError) or isinstance(error, ccxt.ExchangeClosedByUser):
         return Refused("NOT_SENT", f"no connection: {str(error.__cause__ or error)[:200]}", retryable=True)
     return InDoubt(f"{type(error).__name__}: {str(error)[:200]}")
-
-
-def _trigger_time(row: fields.Row) -> Micros | None:
-    """Return when the switch fires; OKX writes seconds in its examples and milliseconds elsewhere, 0: disarmed."""
-    text = fields.required(row, "triggerTime")
-    if text == "0":
-        return None
-    return fields.moment({"triggerTime": text + "000" if len(text) == 10 else text}, "triggerTime")
 
 
 def _with_children(algo: VenueOrder, children: list[VenueOrder]) -> VenueOrder:

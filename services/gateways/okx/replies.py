@@ -10,7 +10,7 @@ from collections.abc import Callable
 from decimal import Decimal
 
 from schemas.events.common import Liquidity, MarginMode, OrderType, PositionSide, QuantityUnit, Side, TriggerPriceType
-from schemas.values import Money, Price, Quantity, Rate, quantity
+from schemas.values import Micros, Money, Price, Quantity, Rate, quantity
 from services.gateways.okx import fields
 from services.gateways.okx.facts import (
     AccountConfig,
@@ -325,6 +325,12 @@ def account_config(row: Row) -> AccountConfig:
 def position_mode(row: Row) -> PositionMode:
     """Return the position mode a reply names. Raises PayloadError."""
     return fields.one_of(row, "posMode", POSITION_MODES)
+
+
+def switch_time(row: Row) -> Micros | None:
+    """Return when the dead man's switch fires; OKX's examples are in seconds, others in milliseconds; 0: disarmed."""
+    value = fields.required(row, "triggerTime")
+    return fields.moment({"triggerTime": value + "000" if len(value) == 10 else value}, "triggerTime")
 
 
 def fee_rates(row: Row) -> FeeRates:

@@ -11,8 +11,16 @@ import pytest
 
 from schemas.events.common import Liquidity, MarginMode, OrderType, PositionSide, QuantityUnit, Side, TriggerPriceType
 from services.gateways.okx import replies
-from services.gateways.okx.facts import BillKind, Category, OrderStatus, PositionMode
+from services.gateways.okx.facts import (
+    BillKind,
+    Category,
+    OrderStatus,
+    PositionMode,
+    VenueExecution,
+    VenueOrder,
+)
 from services.gateways.okx.fields import PayloadError, text
+from services.gateways.okx.updates import Reader
 from tests.okx_payloads import OUTCOMES, PRIVATE, PUBLIC, SHAPES, Recorded
 
 D = Decimal
@@ -289,6 +297,23 @@ def test_a_forced_fill_without_liquidity_took(recorded: Recorded) -> None:
     assert replies.execution_of_update(row).liquidity is Liquidity.TAKER
     with pytest.raises(PayloadError, match="execType='X'"):
         replies.execution_of_update({**row, "execType": "X"})
+
+
+def test_the_dead_mans_switch_answers_in_seconds_or_milliseconds() -> None:
+    times = [replies.switch_time({"triggerTime": text}) for text in ("1587971460", "1587971460000", "0")]
+    assert times == [1587971460000000, 1587971460000000, None]
+
+
+def test_the_child_of_an_algo_order_seen_before_is_known_by_it(recorded: Recorded) -> None:
+    reader = Reader()
+    algo = {"arg": {"channel": "orders-algo"}, "data": recorded.rows("nautilus/ws_orders_algo.json")}
+    child = {"arg": {"channel": "orders"}, "data": recorded.rows("nautilus/ws_orders_trigger.json")}
+    assert len(list(reader.read(algo))) == 5
+    fill, order = reader.read(child)
+    assert isinstance(fill, VenueExecution)
+    assert isinstance(order, VenueOrder)
+    assert fill.client_order_id == order.client_order_id == "STOP003BTCUSDT20250120"
+    assert list(reader.read(child)) == [order]
 
 
 def test_account_and_key() -> None:
