@@ -22,6 +22,7 @@ from schemas.codec import CodecError, decode
 from schemas.topics import CHECKPOINTS, JOURNAL, TOPICS
 from streams.log import create_log
 from streams.log.base import EventLog, NewRecord, NoTopic, StoredRecord
+from streams.venues import is_sequenced
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -70,16 +71,22 @@ def import_log(log: EventLog, folder: Path, *, progress: Progress | None = None)
 
 def _ends(log: EventLog) -> dict[tuple[str, int], int]:
     """Return where each partition is cut off, in the order that keeps the copy whole."""
-    outputs = [topic.name for topic in TOPICS if topic.sequenced]
-    inputs = [topic.name for topic in TOPICS if not topic.sequenced and topic.name not in (JOURNAL, CHECKPOINTS)]
-    found = {}
-    for name in (CHECKPOINTS, *outputs, JOURNAL, *inputs):
+    groups: dict[str, list[tuple[str, int]]] = {CHECKPOINTS: [], "outputs": [], JOURNAL: [], "inputs": []}
+    for topic in TOPICS:
         try:
-            shards = log.partitions(name)
+            shards = log.partitions(topic.name)
         except NoTopic:
             continue  # the log is older than the topic
-        found.update({(name, shard): log.end_offset(name, shard) for shard in range(shards)})
-    return found
+        for shard in range(shards):
+            groups[_group(log, topic.name, shard)].append((topic.name, shard))
+    return {place: log.end_offset(*place) for places in groups.values() for place in places}
+
+
+def _group(log: EventLog, topic: str, shard: int) -> str:
+    """Return when a partition is cut off; the reports of a gateway are an input of the shard's trader."""
+    if topic in (CHECKPOINTS, JOURNAL):
+        return topic
+    return "outputs" if is_sequenced(log, topic, shard) else "inputs"
 
 
 def _export(log: EventLog, folder: Path, topic: str, shard: int, end: int, progress: Progress | None) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -27,6 +29,7 @@ from schemas.ids import derive_id
 from schemas.settings import SettingsError, TradingSettings, Venue
 from schemas.topics import INPUTS, JOURNAL, OUTPUTS, REPORTS, inputs_of, outputs_of
 from schemas.values import Money, Price, Quantity
+from services.backup import export_log, import_log
 from services.bootstrap import prepare_log
 from services.lag import TraderWatch
 from streams.batch import run_batch
@@ -60,9 +63,15 @@ def put(log: MemoryLog, topic: str, *events: Event, seconds: float = 0) -> None:
         log.append([NewRecord(topic, 0, b"k", encode(incoming.envelope, event), at(seconds))])
 
 
+L = TypeVar("L", bound=MemoryLog)
+
+
 def begun(venue: Venue = Venue.OKX) -> MemoryLog:
     """A log with settings, an instrument, a market, and a plan to execute."""
-    log = MemoryLog()
+    return _begun(MemoryLog(), venue)
+
+
+def _begun(log: L, venue: Venue = Venue.OKX) -> L:
     create_log(log)
     put(log, "settings", settings_changed(venue=venue, mark_substitute="true"))
     last = Trade(BTC, "1", Side.BUY, Price(Decimal(80000)), Quantity(Decimal(1)))
@@ -109,6 +118,32 @@ def traded(log: MemoryLog) -> OrderIntended:
     put(log, REPORTS, fill, fill)
     run(log)
     return order
+
+
+class BusyLog(MemoryLog):
+    """A log whose gateway reports, and whose trader takes that in, whenever somebody asks where a topic ends."""
+
+    busy = False
+
+    def end_offset(self, topic: str, partition: int) -> int:
+        if self.busy:
+            self.busy = False
+            put(self, REPORTS, snapshot())
+            run(self)
+            self.busy = True
+        return super().end_offset(topic, partition)
+
+
+def test_a_copy_taken_while_a_gateway_reports_can_be_recovered_from(tmp_path: Path) -> None:
+    log = _begun(BusyLog())
+    log.busy = True
+    export_log(log, tmp_path / "copy")
+    log.busy = False
+    restored = MemoryLog()
+    copied = import_log(restored, tmp_path / "copy")
+    assert 0 < copied[REPORTS] <= log.end_offset(REPORTS, 0)
+    run(restored)
+    assert verify(restored, 0, stages()).proven
 
 
 def test_the_two_venues_differ_in_whose_the_reports_are() -> None:
