@@ -232,6 +232,32 @@ def test_two_instruments_are_written_in_feed_order() -> None:
     drive(scenario, channels="bars", instruments=(BTC, ETH))
 
 
+def test_swaps_and_spot_pairs_side_by_side_each_with_what_it_has() -> None:
+    spot, eth_spot = "BTC-USDT", "ETH-USDT"
+
+    async def scenario(stand: Stand) -> None:
+        for name in (BTC, ETH, spot, eth_spot):
+            stand.seed_bars(5, name)
+        async with stand.gateway():
+            for name in (BTC, ETH, spot, eth_spot):
+                await stand.until_said(Channel.BARS, OPEN, instrument_id=name)
+                await stand.until_said(Channel.QUOTES, OPEN, instrument_id=name)
+            stand.okx.venue.print_trade(spot, "50002.5", "0.25", "sell")
+            stand.okx.venue.set_mark(ETH, "2501")
+            await stand.until(lambda: bool(stand.of(Trade)) and bool(stand.of(MarkPrice)))
+        assert stand.of(Trade)[0].base_quantity == Decimal("0.25")
+        assert len(stand.of(VenueBar)) == 20
+        told = {(e.instrument_id, e.channel) for e in stand.of(FeedStatus)}
+        swaps = {Channel.TRADES, Channel.QUOTES, Channel.BARS, Channel.MARK, Channel.INDEX, Channel.FUNDING}
+        assert {channel for name, channel in told if name == BTC} == swaps
+        assert {channel for name, channel in told if name == spot} == {Channel.TRADES, Channel.QUOTES, Channel.BARS}
+        tiers = {e.instrument_id: len(e.tiers) for e in stand.of(InstrumentDefined)}
+        assert (tiers[BTC], tiers[spot]) == (8, 0)
+        assert stand.counters.quarantined == 0
+
+    drive(scenario, channels="trades,quotes,mark,index,funding,bars", instruments=(BTC, ETH, spot, eth_spot))
+
+
 def test_minutes_are_of_the_venue() -> None:
     """A guard for the tests above: their clock stands five seconds into a minute."""
 

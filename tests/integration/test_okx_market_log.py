@@ -74,6 +74,38 @@ def test_a_gateway_that_was_killed_is_told_to_have_been_away() -> None:
         drive(scenario, channels="mark,bars")
 
 
+class Listing(MemoryLog):
+    """A log that remembers which topics were appended to, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.topics: list[str] = []
+
+    def append(self, records: Sequence[NewRecord]) -> list[int]:
+        self.topics += [record.topic for record in records]
+        return super().append(records)
+
+
+def test_settings_come_first_on_a_new_log_and_after_the_bars_on_one_that_goes_on() -> None:
+    async def scenario(stand: Stand) -> None:
+        listing = Listing()
+        stand.replace_log(listing)
+        stand.seed_bars(5)
+        async with stand.gateway():
+            await stand.until_said(Channel.BARS, OPEN)
+        assert listing.topics.index("settings") == 0
+        stand.pass_minutes(3)
+        listing.topics.clear()
+        stand.settings = replace(stand.settings, slippage_bps=Decimal(7))
+        async with stand.gateway():
+            await stand.until_said(Channel.BARS, OPEN, LOST, RESYNCED)
+        # Three bars and the instrument, then what is stamped now and would move the trader's clock past them.
+        assert listing.topics.index("settings") == 4
+        assert listing.topics.count("settings") == 1
+
+    drive(scenario, channels="bars")
+
+
 def test_a_channel_no_longer_named_has_ended() -> None:
     async def scenario(stand: Stand) -> None:
         async with stand.gateway():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -18,9 +18,9 @@ from services.gateways.okx.market.clock import local_now, measured_clock
 from services.gateways.okx.market.counters import MarketCounters
 from services.gateways.okx.market.gateway import MarketGateway
 from services.gateways.okx.market.ledger import BAR_US
-from services.gateways.okx.market.link import Inbox, Link, Patience
+from services.gateways.okx.market.link import Dial, Inbox, Link, Patience
 from services.gateways.okx.market.rest import PublicApi
-from services.gateways.okx.market.subscriptions import LinkName, parse_channels, plan_subscriptions
+from services.gateways.okx.market.subscriptions import LinkName, Subscription, parse_channels, plan_subscriptions
 from services.gateways.okx.market.tail import read_tail
 from services.gateways.okx.market.wire import KEEP_ALIVE_MS, CcxtDialer, public_exchange
 from services.gateways.okx.market.writer import TickWriter
@@ -107,9 +107,9 @@ async def run_market_gateway(
         subscriptions = plan_subscriptions(run.instruments.values(), options.channels)
         create_log(log, shards=options.shards)
         tail = read_tail(log, options.shard, wanted)
-        # Settings come first on the log. A new one begins with history, and so with the time of its first bar.
-        began = clock.now() - clock.now() % BAR_US - options.warmup_us
-        prepare_log(log, settings, shards=options.shards, ts_event=began if tail.empty else None)
+        if tail.empty:  # settings come first; a new log begins with history, and so with the time of its first bar
+            began = clock.now() - clock.now() % BAR_US - options.warmup_us
+            prepare_log(log, settings, shards=options.shards, ts_event=began)
         writer = TickWriter(log, options.shard, PRODUCER, session=local_now())
         inbox = Inbox(options.inbox, counts)
         gateway = MarketGateway(
@@ -118,19 +118,25 @@ async def run_market_gateway(
             refresh_s=options.refresh_s,
         )  # fmt: skip
         await gateway.begin(tail)
+        prepare_log(
+            log, settings, shards=options.shards
+        )  # after the bars: what is stamped now moves the clock past them
         _log.info("history loaded", instruments=list(wanted), bars=counts.backfilled_bars)
-        dial = CcxtDialer(exchange)
-        links = [
-            Link(
-                name, mine, dial=dial, inbox=inbox, counters=counts, patience=options.patience, chance=random.random
-            )
-            for name in LinkName
-            if (mine := [each for each in subscriptions if each.link is name])
-        ]  # fmt: skip
-        await gateway.run(links, stopped)
+        await gateway.run(_links(subscriptions, options, CcxtDialer(exchange), inbox, counts), stopped)
     finally:
         await exchange.close()
     return counts
+
+
+def _links(
+    subscriptions: Sequence[Subscription], options: MarketOptions, dial: Dial, inbox: Inbox, counts: MarketCounters
+) -> list[Link]:
+    """Return a link for each connection on which anything is subscribed."""
+    return [
+        Link(name, mine, dial=dial, inbox=inbox, counters=counts, patience=options.patience, chance=random.random)
+        for name in LinkName
+        if (mine := [each for each in subscriptions if each.link is name])
+    ]
 
 
 def run_blocking(
