@@ -16,7 +16,7 @@ from schemas.events.market import InstrumentDefined
 from schemas.events.orders import AmendIntended, NotSent
 from schemas.values import Micros, Price, Quantity
 from services.gateways.okx import protocol
-from services.gateways.okx.facts import VenueExecution, VenueOrder
+from services.gateways.okx.facts import Category, VenueExecution, VenueOrder
 from services.gateways.okx.owner import Owner, ReportsTopic, read_intents
 from services.gateways.okx.protocol import Need, need_of
 from services.gateways.okx.tracked import Orders, Phase, Tracked
@@ -26,6 +26,7 @@ from streams.reader import SeqReader
 
 FILLS_OVERLAP_US = 60_000_000
 """How far before the oldest moment of interest fills are asked for: clocks differ, and repeats are dropped."""
+FORCED = frozenset({Category.LIQUIDATION, Category.ADL})
 Instruments = Callable[[str], InstrumentDefined | None]
 
 
@@ -177,14 +178,21 @@ class OrderDesk:
     def fills(self, executions: Sequence[VenueExecution]) -> None:
         """Report the executions that were not reported yet.
 
-        Not those of an order whose change is under way: its terms come first, so the venue is asked for both.
+        Not those of an order whose change is under way: its terms come first, so the venue is asked for both. Not those
+        by force: ``forced.py`` tells them, with the penalty.
         """
         for execution in executions:
+            if execution.category in FORCED:
+                continue
             order = self.orders.orders.get(execution.client_order_id or "")
             if order is None or not order.amend_due:
                 self._fill(order, execution)
             else:
                 order.pace.look, order.pace.not_before = True, 0
+
+    def fill(self, execution: VenueExecution) -> None:
+        """Report one execution as it is."""
+        self._fill(self.orders.orders.get(execution.client_order_id or ""), execution)
 
     def _fill(self, order: Tracked | None, execution: VenueExecution) -> None:
         if self.orders.knows(execution.instrument_id, execution.trade_id):

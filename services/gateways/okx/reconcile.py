@@ -25,6 +25,7 @@ from services.gateways.okx.facts import (
     VenueHolding,
     VenueOrder,
 )
+from services.gateways.okx.forced import ForcedCloses
 from services.gateways.okx.tracked import Phase
 
 TRIES_MAX = 3
@@ -55,6 +56,7 @@ class Reconciler:
     def __init__(self, desk: OrderDesk, pause: Callable[[], Awaitable[None]]) -> None:
         self._desk = desk
         self._pause = pause
+        self._forced = ForcedCloses(desk)
         self._since: int | None = None
 
     async def run(self) -> bool:
@@ -69,8 +71,7 @@ class Reconciler:
             await self._facts()
             before = desk.reports.next_offset
             view = await self._view()
-            await self._facts()
-            settled = desk.reports.next_offset == before
+            settled = not await self._facts() and desk.reports.next_offset == before
             if settled and (not left or self._adds_up(view)):
                 self._look(view.orders)
                 desk.say(snapshot_of(view, desk), ts_event=desk.clock())
@@ -83,14 +84,17 @@ class Reconciler:
         net = {name: quantity for name, quantity in self._desk.orders.net.items() if quantity and _is_swap(name)}
         return net == {held.instrument_id: held.quantity for held in view.holdings if held.quantity}
 
-    async def _facts(self) -> None:
-        """Report fills and funding that are not on the log."""
+    async def _facts(self) -> bool:
+        """Report fills and funding that are not on the log; return whether something cannot be told yet."""
         desk = self._desk
         since = self._begin() - FILLS_OVERLAP_US
-        desk.fills(await desk.client.fills(Micros(since)))
+        executions = await desk.client.fills(Micros(since))
+        desk.fills(executions)
+        waits = await self._forced.take(executions)
         bills = await desk.client.bills(Micros(max(self._begin() - BILLS_OVERLAP_US, desk.reports.ts_begun)))
         holdings = await desk.client.positions() if any(b.kind is BillKind.FUNDING for b in bills) else ()
         self._funding(bills, holdings)
+        return waits
 
     def _begin(self) -> int:
         """Return since when something may have happened that the log does not know; not before the log began."""

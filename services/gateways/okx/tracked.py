@@ -26,6 +26,7 @@ from schemas.events.orders import (
     VenueCanceled,
     VenueFill,
     VenueFunding,
+    VenueLiquidated,
     VenueRejected,
 )
 
@@ -107,7 +108,7 @@ class Orders:
     """Every order of an account, the claim in force on its reports, and the executions reported.
 
     net: signed sum of the executions, by instrument. funded_until: the last funding settlement reported of each.
-    transfers: those reported, by bill.
+    transfers: those reported, by bill. penalties: of liquidations, with their moments, by instrument.
     """
 
     claim_id: str = ""
@@ -117,6 +118,7 @@ class Orders:
     net: dict[str, Decimal] = field(default_factory=dict)
     funded_until: dict[str, int] = field(default_factory=dict)
     transfers: dict[str, None] = field(default_factory=dict)
+    penalties: dict[str, list[tuple[int, Decimal]]] = field(default_factory=dict)
 
     def live(self) -> Iterator[Tracked]:
         """Yield the orders of which more than a late fill may come, oldest first."""
@@ -148,6 +150,8 @@ class Orders:
             self._filled(event)
         if isinstance(event, VenueFunding):
             self.funded_until[event.instrument_id] = event.ts_funding
+        if isinstance(event, VenueLiquidated):
+            self.penalties.setdefault(event.instrument_id, []).append((envelope.ts_event, event.penalty))
         if isinstance(event, VenueTransferred):
             self.transfers[event.bill_id] = None
         order = self.orders.get(getattr(event, "client_order_id", ""))

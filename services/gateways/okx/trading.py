@@ -15,6 +15,7 @@ import structlog
 
 from services.gateways.okx.desk import OrderDesk
 from services.gateways.okx.facts import VenueBalance, VenueExecution, VenueHolding, VenueOrder
+from services.gateways.okx.forced import is_forced
 from services.gateways.okx.reconcile import Reconciler
 from services.gateways.okx.venue import BillsDue, Link, LinkChanged, Update, UpdateUnreadable, VenueUnavailable
 
@@ -99,7 +100,9 @@ class TradingGateway:
                 pass  # a reconciliation reads them whole
 
     def _due_if_forced(self, update: VenueExecution) -> None:
-        if update.client_order_id is None:  # by hand or by the venue: the trader should compare soon
+        if update.client_order_id is None or is_forced(
+            update
+        ):  # by hand or by the venue: the trader should compare soon
             self._due.set()
 
     async def _reconcile(self) -> None:
