@@ -265,8 +265,9 @@ def usable(log: EventLog, shard: int, checkpoint: CheckpointTaken, counted: Coun
     if not intact or not _places_every_input(checkpoint, counted.claim):
         return False
     try:
-        return all(_ends_with(log, p.topic, shard, p.offset, p.seq) for p in checkpoint.outputs)
-    except NoTopic:
+        there = all(log.partitions(position.topic) > shard for position in checkpoint.outputs)
+        return there and all(_ends_with(log, p.topic, shard, p.offset, p.seq) for p in checkpoint.outputs)
+    except NoTopic:  # a torn name
         return False
 
 

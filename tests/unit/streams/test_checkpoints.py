@@ -118,6 +118,20 @@ def test_a_checkpoint_with_a_torn_input_position_is_passed_over(bit: int) -> Non
     }
 
 
+@pytest.mark.parametrize("field", ["inputs", "outputs"])
+def test_a_checkpoint_with_a_torn_topic_name_is_passed_over(field: str) -> None:
+    log = finished_log()
+    whole = newest_checkpoint(log)[1]
+    for torn in range(len(getattr(whole, field))):
+        positions = list(getattr(whole, field))
+        positions[torn] = replace(positions[torn], topic=positions[torn].topic[:-1] + "?")
+        append_checkpoint(log, replace(whole, **{field: tuple(positions)}))  # type: ignore[arg-type]
+        trader = plain_trader(log, "again")
+        assert trader.start().from_step == 64
+        assert "?" not in "".join(trader.positions)
+        del log._partitions[CHECKPOINTS][0][-1]
+
+
 def test_verify_proves_the_state_a_clean_stop_left() -> None:
     log = BrokerLog()
     fill(log, [1, 2, 4, 5])
