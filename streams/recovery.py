@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from schemas.codec import decode
+from schemas.codec import CodecError, decode
 from schemas.envelope import Envelope, Event
 from schemas.events.journal import CheckpointTaken, Claimed, Committed, Position
 from schemas.settings import Venue
@@ -87,11 +87,14 @@ def output_positions(log: EventLog, shard: int, seqs: Mapping[str, int]) -> tupl
 
 
 def _ends_with(log: EventLog, topic: str, shard: int, offset: int, seq: int) -> bool:
-    """Tell whether the record before ``offset`` carries ``seq - 1``."""
+    """Tell whether the record before ``offset`` carries ``seq - 1``; one that cannot be read carries nothing."""
     if offset == 0:
         return seq == 0
     records = log.read(topic, shard, offset - 1, limit=1)
-    return bool(records) and decode(records[0].value)[0].seq == seq - 1
+    try:
+        return bool(records) and decode(records[0].value)[0].seq == seq - 1
+    except CodecError:
+        return False
 
 
 # -- recovery -------------------------------------------------------------------------------------------------------
@@ -143,11 +146,14 @@ def other_code(recorded_by: str, running: str) -> str:
 
 
 def _published(log: EventLog, topic: str, shard: int, offset: int, seq: int) -> int:
-    """Return the ``seq`` a reader of the topic accepts next, starting from a known place."""
+    """Return the ``seq`` a reader of the topic accepts next, starting from a known place. Raises FailStop."""
     reader = SeqReader(log, topic, shard, offset=offset, seq=seq)
     end = log.end_offset(topic, shard)
-    while reader.offset < end:
-        reader.poll(min(READ_LIMIT, end - reader.offset))
+    try:
+        while reader.offset < end:
+            reader.poll(min(READ_LIMIT, end - reader.offset))
+    except CodecError as error:
+        raise FailStop(f"shard {shard}: a published output cannot be read: {error}; restore the topic") from error
     return reader.seq
 
 

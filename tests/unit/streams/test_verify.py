@@ -109,3 +109,13 @@ def test_outputs_nobody_committed_are_seen_in_a_stretch_too() -> None:
     difference = verify(log, 0, STAGES, since_step=50).difference
     assert difference is not None
     assert "were never committed" in difference.detail
+
+
+def test_an_output_that_cannot_be_read_is_named_wherever_it_stands_also_where_a_checkpoint_looks() -> None:
+    for index in range(finished_log().end_offset("signals", 0)):
+        log = finished_log()
+        records = log._partitions["signals"][0]
+        records[index] = replace(records[index], value=b"torn")
+        difference = verify(log, 0, STAGES).difference
+        assert difference is not None
+        assert (difference.what, f"signals[0] offset {index}: not Confluent" in difference.detail) == ("signals", True)
