@@ -117,6 +117,9 @@ def on_completion(state: PlannerState, settings: TradingSettings, message: Messa
     pending = state.pending.get(event.request_id)
     if pending is None or message.now >= pending.ts_deadline:
         return ()
+    if pending.execute and settings.decision_planner != "MODEL":
+        why = Decline(DeclineReason.COMPLETION_LATE, "the model does not decide any more", (message.envelope.event_id,))
+        return _without(state, settings, message, event.request_id, pending, why)
     if isinstance(event, CompletionFailed):
         why = Decline(_REASONS[event.reason], f"{event.reason.value}: {event.detail}", (message.envelope.event_id,))
         return _without(state, settings, message, event.request_id, pending, why)

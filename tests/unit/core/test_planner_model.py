@@ -226,6 +226,16 @@ def test_with_the_model_as_planner_every_decision_bar_asks_and_its_plan_is_execu
     assert (proposed.origin, proposed.execute) == (PlanOrigin.MODEL, True)
 
 
+def test_an_answer_after_the_model_was_switched_off_is_not_executed() -> None:
+    spec = given(STAGE, settings_changed(decision_planner="MODEL"), btc_swap(), mark(), message(_last()), features())
+    spec.when(regime())
+    spec.when(settings_changed(decision_planner="RULES", rules_enabled=False))
+    found = declined(spec.when(received(plan(), request=output_id(f"regime-{T0}", "planner", 0))))
+    assert (found.reason, found.detail) == (DeclineReason.COMPLETION_LATE, "the model does not decide any more")
+    asked = desk().when(COMMAND).when(settings_changed(decision_planner="RULES", rules_enabled=False))
+    assert asked.when(received(plan())).of(PlanProposed), "a plan only asked for is shown, not executed"
+
+
 @pytest.mark.parametrize(("rules_enabled", "answers"), [(True, 1), (False, 0)])
 def test_where_the_model_fails_the_rules_answer_if_they_may(rules_enabled: bool, answers: int) -> None:
     settings = settings_changed(decision_planner="MODEL", rules_enabled=rules_enabled)
