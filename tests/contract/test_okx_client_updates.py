@@ -62,6 +62,17 @@ def test_positions_and_balances_follow_a_trade() -> None:
     at_desk(scenario)
 
 
+def test_what_arrives_while_connecting_follows_connected() -> None:
+    async def scenario(desk: Desk) -> None:
+        await desk.submit(market("m"))
+        await desk.listen()
+        await desk.until(lambda: any(isinstance(update, VenueHolding) for update in desk.seen))
+        assert isinstance(desk.seen[0], LinkChanged)
+        assert any(isinstance(update, VenueBalance) for update in desk.seen)
+
+    at_desk(scenario)
+
+
 def test_a_stop_fires_and_its_fill_carries_the_stops_id() -> None:
     async def scenario(desk: Desk) -> None:
         await desk.listen()
