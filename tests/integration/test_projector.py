@@ -243,7 +243,8 @@ def test_a_rebuild_names_the_table_that_was_tampered_with_and_repairs_it(databas
     catch_up(log, database)
     before = table_digests(database)
     with connect(database, SCHEMA) as connection:
-        connection.execute("UPDATE trades_closed SET net_pnl = net_pnl + 1 WHERE log_offset = 4")
+        first = "(SELECT min(log_offset) FROM trades_closed)"
+        connection.execute(f"UPDATE trades_closed SET net_pnl = net_pnl + 1 WHERE log_offset = {first}".encode())
         connection.execute("DELETE FROM bars WHERE log_offset = 0")
     rebuilt = rebuild(LogSource(log), database)
     assert [line.split(":")[0] for line in rebuilt.differences] == ["bars", "trades_closed"]
