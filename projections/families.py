@@ -12,6 +12,7 @@ from schemas.envelope import Event
 from schemas.events import (
     EVENT_TYPES,
     account,
+    context,
     control,
     data,
     gateway,
@@ -86,6 +87,10 @@ LISTED: tuple[Family, ...] = (
     ),
     Family("command_results", (control.CommandHandled,), (("command_id",),)),
     Family("settings", (control.SettingsChanged,)),
+    Family("news", (context.NewsItem,), (("source", "ts_event"),)),
+    Family("trends", (context.TrendPoint,), (("source", "ts_event"),)),
+    Family("onchain_metrics", (context.OnchainMetric,), (("source", "ts_event"),)),
+    Family("source_status", (context.SourceStatus,), (("source", "ts_event"),)),
     Family("prompts", (model.CompletionRequested,)),
     Family("completions", (model.CompletionReceived, model.CompletionFailed), (("request_id",),)),
     Family("plan_proposals", (plan.PlanProposed,), BY_PLAN),

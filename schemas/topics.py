@@ -6,7 +6,20 @@ from dataclasses import dataclass
 from functools import cache
 
 from schemas.envelope import Event
-from schemas.events import account, control, data, gateway, intelligence, journal, market, model, orders, plan, risk
+from schemas.events import (
+    account,
+    context,
+    control,
+    data,
+    gateway,
+    intelligence,
+    journal,
+    market,
+    model,
+    orders,
+    plan,
+    risk,
+)
 from schemas.settings import Venue
 
 PREFIX = "tapeline."
@@ -79,6 +92,14 @@ TOPICS: tuple[Topic, ...] = (
     Topic("features", "instrument_id", "trader", (intelligence.FeaturesComputed,), sequenced=True),
     Topic("signals", "instrument_id", "trader", (intelligence.SignalScored,), sequenced=True),
     Topic("regimes", "instrument_id", "trader", (intelligence.RegimeClassified,), sequenced=True),
+    Topic(
+        "context",
+        "source",
+        "adapters",
+        (context.NewsItem, context.TrendPoint, context.OnchainMetric, context.SourceStatus),
+        sequenced=False,
+        may_skip=True,
+    ),
     Topic("prompts", "account_id", "trader", (model.CompletionRequested,), sequenced=True),
     Topic(
         "completions",
@@ -170,7 +191,7 @@ TOPICS: tuple[Topic, ...] = (
 
 BY_NAME: dict[str, Topic] = {topic.name: topic for topic in TOPICS}
 TOPIC_OF: dict[type[Event], Topic] = {event: topic for topic in TOPICS for event in topic.events}
-INPUTS: tuple[str, ...] = ("settings", "commands", "completions", "ticks")
+INPUTS: tuple[str, ...] = ("settings", "commands", "completions", "context", "ticks")
 """Topics every trader takes as input, in the order a runner polls them; ``inputs_of`` says what a shard takes."""
 OUTPUTS: tuple[str, ...] = tuple(topic.name for topic in TOPICS if topic.sequenced)
 """Topics a trader on paper writes; ``outputs_of`` says what a shard's trader writes."""

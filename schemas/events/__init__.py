@@ -6,12 +6,26 @@ from dataclasses import is_dataclass
 from types import ModuleType
 
 from schemas.envelope import Event
-from schemas.events import account, control, data, gateway, intelligence, journal, market, model, orders, plan, risk
+from schemas.events import (
+    account,
+    context,
+    control,
+    data,
+    gateway,
+    intelligence,
+    journal,
+    market,
+    model,
+    orders,
+    plan,
+    risk,
+)
 
 AREAS: tuple[ModuleType, ...] = (
     market,
     data,
     intelligence,
+    context,
     control,
     plan,
     model,

@@ -30,5 +30,5 @@ def test_a_batch_runner_killed_twenty_times_leaves_the_log_of_an_undisturbed_run
     judge(
         url,
         undisturbed(ticks, TradingSettings(), first),
-        {"settings": 1, "commands": 0, "completions": 0, "ticks": len(ticks)},
+        {"settings": 1, "commands": 0, "completions": 0, "context": 0, "ticks": len(ticks)},
     )

@@ -59,7 +59,7 @@ def kill_and_judge(url: str, tape: Tape) -> None:
     print("seconds from start to first commit after a SIGKILL:", [round(s, 1) for s in outcome.restarts])
     assert outcome.kills == KILLS
     assert median(outcome.restarts) < RESTART_S_MAX
-    judge(url, expected, {"settings": 1, "commands": 0, "completions": 0, "ticks": len(ticks)})
+    judge(url, expected, {"settings": 1, "commands": 0, "completions": 0, "context": 0, "ticks": len(ticks)})
 
 
 def test_a_worker_on_sqlite_killed_twenty_times_leaves_the_log_of_an_undisturbed_run(
@@ -102,4 +102,4 @@ def test_a_broker_killed_under_the_worker_leaves_the_log_of_an_undisturbed_run(
         running.kill()
         running.wait()
     settle(worker(kafka_url))
-    judge(kafka_url, expected, {"settings": 1, "commands": 0, "completions": 0, "ticks": len(ticks)})
+    judge(kafka_url, expected, {"settings": 1, "commands": 0, "completions": 0, "context": 0, "ticks": len(ticks)})

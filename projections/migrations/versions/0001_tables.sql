@@ -660,6 +660,54 @@ CREATE TABLE missed_entries (
 );
 CREATE INDEX missed_entries_event_id_idx ON missed_entries (event_id);
 CREATE INDEX missed_entries_plan_id_idx ON missed_entries (plan_id);
+CREATE TABLE news (
+  event_type TEXT NOT NULL,
+  event_id TEXT NOT NULL,
+  correlation_id TEXT NOT NULL,
+  causation_id TEXT NOT NULL,
+  stage TEXT NOT NULL,
+  step BIGINT NOT NULL,
+  ordinal BIGINT NOT NULL,
+  seq BIGINT NOT NULL,
+  ts_event TIMESTAMP WITH TIME ZONE NOT NULL,
+  ts_ingest TIMESTAMP WITH TIME ZONE NOT NULL,
+  settings_digest TEXT NOT NULL,
+  log_partition INTEGER NOT NULL,
+  log_offset BIGINT NOT NULL,
+  source TEXT NOT NULL,
+  item_id TEXT NOT NULL,
+  title TEXT NOT NULL,
+  url TEXT NOT NULL,
+  ts_published TIMESTAMP WITH TIME ZONE,
+  timely BOOLEAN NOT NULL,
+  CONSTRAINT news_pkey PRIMARY KEY (ts_event, log_partition, log_offset)
+);
+CREATE INDEX news_event_id_idx ON news (event_id);
+CREATE INDEX news_source_ts_event_idx ON news (source, ts_event);
+CREATE TABLE onchain_metrics (
+  event_type TEXT NOT NULL,
+  event_id TEXT NOT NULL,
+  correlation_id TEXT NOT NULL,
+  causation_id TEXT NOT NULL,
+  stage TEXT NOT NULL,
+  step BIGINT NOT NULL,
+  ordinal BIGINT NOT NULL,
+  seq BIGINT NOT NULL,
+  ts_event TIMESTAMP WITH TIME ZONE NOT NULL,
+  ts_ingest TIMESTAMP WITH TIME ZONE NOT NULL,
+  settings_digest TEXT NOT NULL,
+  log_partition INTEGER NOT NULL,
+  log_offset BIGINT NOT NULL,
+  source TEXT NOT NULL,
+  name TEXT NOT NULL,
+  value NUMERIC(38, 8) NOT NULL,
+  unit TEXT NOT NULL,
+  ts_measured TIMESTAMP WITH TIME ZONE,
+  anomaly TEXT NOT NULL,
+  CONSTRAINT onchain_metrics_pkey PRIMARY KEY (ts_event, log_partition, log_offset)
+);
+CREATE INDEX onchain_metrics_event_id_idx ON onchain_metrics (event_id);
+CREATE INDEX onchain_metrics_source_ts_event_idx ON onchain_metrics (source, ts_event);
 CREATE TABLE order_events (
   event_type TEXT NOT NULL,
   event_id TEXT NOT NULL,
@@ -1114,6 +1162,29 @@ CREATE TABLE signals (
 );
 CREATE INDEX signals_event_id_idx ON signals (event_id);
 CREATE INDEX signals_instrument_id_timeframe_ts_event_idx ON signals (instrument_id, timeframe, ts_event);
+CREATE TABLE source_status (
+  event_type TEXT NOT NULL,
+  event_id TEXT NOT NULL,
+  correlation_id TEXT NOT NULL,
+  causation_id TEXT NOT NULL,
+  stage TEXT NOT NULL,
+  step BIGINT NOT NULL,
+  ordinal BIGINT NOT NULL,
+  seq BIGINT NOT NULL,
+  ts_event TIMESTAMP WITH TIME ZONE NOT NULL,
+  ts_ingest TIMESTAMP WITH TIME ZONE NOT NULL,
+  settings_digest TEXT NOT NULL,
+  log_partition INTEGER NOT NULL,
+  log_offset BIGINT NOT NULL,
+  source TEXT NOT NULL,
+  state TEXT NOT NULL,
+  previous TEXT,
+  detail TEXT NOT NULL,
+  ts_last_ok TIMESTAMP WITH TIME ZONE,
+  CONSTRAINT source_status_pkey PRIMARY KEY (ts_event, log_partition, log_offset)
+);
+CREATE INDEX source_status_event_id_idx ON source_status (event_id);
+CREATE INDEX source_status_source_ts_event_idx ON source_status (source, ts_event);
 CREATE TABLE trade_ticks (
   event_type TEXT NOT NULL,
   event_id TEXT NOT NULL,
@@ -1230,6 +1301,30 @@ CREATE TABLE trading_states (
   CONSTRAINT trading_states_pkey PRIMARY KEY (ts_event, log_partition, log_offset)
 );
 CREATE INDEX trading_states_event_id_idx ON trading_states (event_id);
+CREATE TABLE trends (
+  event_type TEXT NOT NULL,
+  event_id TEXT NOT NULL,
+  correlation_id TEXT NOT NULL,
+  causation_id TEXT NOT NULL,
+  stage TEXT NOT NULL,
+  step BIGINT NOT NULL,
+  ordinal BIGINT NOT NULL,
+  seq BIGINT NOT NULL,
+  ts_event TIMESTAMP WITH TIME ZONE NOT NULL,
+  ts_ingest TIMESTAMP WITH TIME ZONE NOT NULL,
+  settings_digest TEXT NOT NULL,
+  log_partition INTEGER NOT NULL,
+  log_offset BIGINT NOT NULL,
+  source TEXT NOT NULL,
+  keyword TEXT NOT NULL,
+  value NUMERIC(38, 8) NOT NULL,
+  ts_from TIMESTAMP WITH TIME ZONE NOT NULL,
+  ts_to TIMESTAMP WITH TIME ZONE NOT NULL,
+  partial BOOLEAN NOT NULL,
+  CONSTRAINT trends_pkey PRIMARY KEY (ts_event, log_partition, log_offset)
+);
+CREATE INDEX trends_event_id_idx ON trends (event_id);
+CREATE INDEX trends_source_ts_event_idx ON trends (source, ts_event);
 CREATE TABLE venue_bars (
   event_type TEXT NOT NULL,
   event_id TEXT NOT NULL,

@@ -16,6 +16,7 @@ from typing import Any
 from schemas.envelope import Event, Message
 from schemas.events.account import PositionChanged
 from schemas.events.common import PlanOrigin
+from schemas.events.context import NewsItem, OnchainMetric, SourceStatus, TrendPoint
 from schemas.events.control import (
     CommandHandled,
     CommandOutcome,
@@ -175,6 +176,10 @@ STAGE = Stage(
         TimerFired,
         CompletionReceived,
         CompletionFailed,
+        NewsItem,
+        TrendPoint,
+        OnchainMetric,
+        SourceStatus,
     ),
     state_type=PlannerState,
     initial=PlannerState,

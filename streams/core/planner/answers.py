@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from schemas.envelope import Message
 from schemas.events.common import PlanOrigin, PriceSource
+from schemas.events.context import SourceState
 from schemas.events.intelligence import FeaturesComputed, RegimeClassified
 from schemas.events.plan import MarketSnapshot, PlanDeclined, PlanProposed
 from schemas.ids import derive_id
@@ -105,7 +106,7 @@ def rules_answer(
         rationale=found.rationale,
         confidence=found.confidence,
         snapshot=snapshot_of(book, message.now, view),
-        missing_sources=missing_sources(book, message.now, view),
+        missing_sources=missing_sources(state, book, message.now, view),
         command_id=command_id,
     )
 
@@ -155,15 +156,16 @@ def _spread_bps(book: Book, now: int) -> Bps | None:
     return bps((book.ask_price - book.bid_price) / middle * _TEN_THOUSAND) if middle > 0 else None
 
 
-def missing_sources(book: Book, now: int, view: View) -> tuple[str, ...]:
-    """Return the sources an answer had to do without."""
+def missing_sources(state: PlannerState, book: Book, now: int, view: View) -> tuple[str, ...]:
+    """Return the sources an answer had to do without: of the market, then those of context that are not up."""
     absent = (
         ("mark", not book.mark_is_fresh(now)),
         ("quotes", not book.quote_is_fresh(now)),
         ("features", not view.features_id),
         ("regime", not view.regime_id),
     )
-    return tuple(name for name, missing in absent if missing)
+    away = sorted(name for name, known in state.sources.items() if known is not SourceState.UP)
+    return (*(name for name, missing in absent if missing), *away)
 
 
 def document_plan(
@@ -196,7 +198,7 @@ def document_plan(
         rationale=document.rationale,
         confidence=document.confidence,
         snapshot=snapshot_of(book, message.now, view),
-        missing_sources=missing_sources(book, message.now, view),
+        missing_sources=missing_sources(state, book, message.now, view),
         command_id=author.command_id,
         model=author.model,
         prompt_version=author.prompt_version,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from decimal import Decimal
 from math import isfinite
 from typing import Any
@@ -33,7 +34,7 @@ from streams.core.planner.answers import (
 from streams.core.planner.documents import Resolved, resolve
 from streams.core.planner.prices import sign_of
 from streams.core.planner.rules import Decline, View, held_back
-from streams.core.planner.state import PENDING_MAX, Book, Pending, PlannerState
+from streams.core.planner.state import PENDING_MAX, Pending, PlannerState
 
 RAW_MAX = 32_768
 """Characters of an answer that are looked at; a longer one is no plan document."""
@@ -65,8 +66,8 @@ def ask(
     return CompletionRequested(
         account_id=settings.account_id,
         instrument_id=instrument_id,
-        facts=_facts(settings, book, message.now, instrument_id, view),
-        missing_sources=missing_sources(book, message.now, view),
+        facts=_facts(state, settings, message.now, instrument_id, view),
+        missing_sources=missing_sources(state, book, message.now, view),
         ts_deadline=Micros(message.now + settings.model_time_limit_s * SECOND),
         execute=command_id is None,
         command_id=command_id,
@@ -77,8 +78,9 @@ def _is_awaited(state: PlannerState, instrument_id: str) -> bool:
     return any(pending.instrument_id == instrument_id and pending.execute for pending in state.pending.values())
 
 
-def _facts(settings: TradingSettings, book: Book, now: int, instrument_id: str, view: View) -> str:
+def _facts(state: PlannerState, settings: TradingSettings, now: int, instrument_id: str, view: View) -> str:
     """Return what the model may know as canonical JSON: sorted keys, decimals as text, no account and no size."""
+    book = state.books[instrument_id]
     snapshot = snapshot_of(book, now, view)
     facts: dict[str, Any] = {
         "instrument_id": instrument_id,
@@ -102,7 +104,8 @@ def _facts(settings: TradingSettings, book: Book, now: int, instrument_id: str, 
         },
         "position_open": view.held,
         "limits": {name: str(getattr(settings, name)) for name in _LIMITS},
-        "missing_sources": list(missing_sources(book, now, view)),
+        "context": [asdict(note) for note in state.notes],
+        "missing_sources": list(missing_sources(state, book, now, view)),
     }
     return json.dumps(facts, sort_keys=True, separators=(",", ":"), allow_nan=False)
 

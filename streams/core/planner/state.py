@@ -10,6 +10,7 @@ from typing import Any
 from schemas.envelope import Event, Message
 from schemas.events.account import PositionChanged
 from schemas.events.common import Quality, Regime
+from schemas.events.context import NewsItem, OnchainMetric, SourceState, SourceStatus, TrendPoint
 from schemas.events.control import SettingsChanged
 from schemas.events.data import BarClosed, QualityChanged
 from schemas.events.intelligence import FeaturesComputed, RegimeClassified, SignalScored
@@ -19,6 +20,7 @@ from schemas.events.plan import PlanDeclined
 from schemas.events.risk import LimitOverridden, StateCause, TradingStateChanged
 from schemas.settings import TradingSettings
 from schemas.staleness import AGE_MAX, age_max
+from schemas.values import plain
 
 REGIME_ONLY = ("rv_rank",)
 """Features no strategy needs: while they warm up the regime says UNKNOWN, and nothing else has to wait for them."""
@@ -28,6 +30,10 @@ NEVER = 2**62
 """A moment no message reaches."""
 PENDING_MAX = 16
 """Completions awaited at once."""
+NOTES_MAX = 20
+TEXT_MAX = 300
+SOURCES_MAX = 100
+"""How much context is remembered: notes, characters of each, sources."""
 
 
 @dataclass(slots=True)
@@ -88,11 +94,22 @@ class Pending:
     command_id: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something a context source said: words for a model, and the event they come from."""
+
+    source: str
+    text: str
+    ts_event: int
+    event_id: str
+
+
 @dataclass(slots=True)
 class PlannerState:
     """Books by instrument, the settings in force (None before the first) and the causes that hold trading back.
 
-    ``pending``: completions awaited, by request; ``next_deadline``: the earliest of theirs.
+    ``pending``: completions awaited, by request; ``next_deadline``: the earliest of theirs. ``notes``: the newest
+    context, oldest first; ``sources``: every context source's state, by name.
     """
 
     settings: TradingSettings | None = None
@@ -100,6 +117,8 @@ class PlannerState:
     causes: tuple[StateCause, ...] = ()
     pending: dict[str, Pending] = field(default_factory=dict)
     next_deadline: int = NEVER
+    notes: tuple[Note, ...] = ()
+    sources: dict[str, SourceState] = field(default_factory=dict)
 
     def book(self, instrument_id: str) -> Book:
         """Return the instrument's record, making it on first sight; only ``evolve`` may call this."""
@@ -226,6 +245,32 @@ def _declined(state: PlannerState, event: PlanDeclined, message: Message) -> Non
         _set_deadline(state)
 
 
+def _news(state: PlannerState, event: NewsItem, message: Message) -> None:
+    if event.timely:
+        _note(state, event.source, event.title, message)
+
+
+def _trend(state: PlannerState, event: TrendPoint, message: Message) -> None:
+    words = f"search interest in {event.keyword}: {plain(event.value)} of 100{' (so far)' if event.partial else ''}"
+    _note(state, event.source, words, message)
+
+
+def _onchain(state: PlannerState, event: OnchainMetric, message: Message) -> None:
+    if not event.anomaly:
+        _note(state, event.source, f"{event.name}: {plain(event.value)} {event.unit}", message)
+
+
+def _note(state: PlannerState, source: str, words: str, message: Message) -> None:
+    envelope = message.envelope
+    note = Note(source, words[:TEXT_MAX], envelope.ts_event, envelope.event_id)
+    state.notes = (*state.notes, note)[-NOTES_MAX:]
+
+
+def _source(state: PlannerState, event: SourceStatus, message: Message) -> None:
+    if event.source in state.sources or len(state.sources) < SOURCES_MAX:
+        state.sources[event.source] = event.state
+
+
 def _set_deadline(state: PlannerState) -> None:
     state.next_deadline = min((pending.ts_deadline for pending in state.pending.values()), default=NEVER)
 
@@ -249,4 +294,8 @@ _HANDLERS: dict[type[Event], Callable[[PlannerState, Any, Message], None]] = {
     CompletionReceived: _completed,
     CompletionFailed: _completed,
     PlanDeclined: _declined,
+    NewsItem: _news,
+    TrendPoint: _trend,
+    OnchainMetric: _onchain,
+    SourceStatus: _source,
 }

@@ -141,5 +141,5 @@ def test_the_first_settings_are_taken_before_anything_else() -> None:
     log.append([settings_record()])
     trader = Trader(log, 0, STAGES, worker="w", code_version="1")
     trader.start()
-    assert trader.positions == {"settings": 1, "commands": 0, "completions": 0, "ticks": 0}
+    assert trader.positions == {"settings": 1, "commands": 0, "completions": 0, "context": 0, "ticks": 0}
     assert trader.kernel.counters.settings_digest

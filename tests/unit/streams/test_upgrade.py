@@ -124,6 +124,7 @@ def test_a_new_input_topic_is_taken_from_its_beginning_and_a_new_output_topic_nu
         "settings": 1,
         "commands": 3,
         "completions": 0,
+        "context": 0,
         "ticks": 11,
     }
     assert trader.kernel.counters.seqs["fills"] == 0
