@@ -17,7 +17,7 @@ from typing import Any
 
 Write = Callable[[Any], bytes]
 """The bytes of a value. Raises one of WRONG for a value its type cannot hold."""
-WRONG = (ValueError, TypeError, AttributeError, KeyError, OverflowError, StructError)
+WRONG = (ValueError, TypeError, AttributeError, KeyError, ArithmeticError, StructError)
 
 _END = b"\x00"
 _double = Struct("<d").pack
@@ -78,7 +78,7 @@ def _decimal(precision: int, scale: int) -> Write:
             raise TypeError(f"{value!r} is a {type(value).__name__} where a Decimal is required")
         scaled = value.scaleb(scale)
         unscaled = int(scaled)
-        if scaled != unscaled or abs(unscaled) >= end:
+        if scaled != unscaled or abs(unscaled) >= end or (not unscaled and value):  # the last: scaled to nothing
             raise ValueError(f"{value} does not fit {precision} digits with {scale} decimal places")
         size = (unscaled.bit_length() + 8) // 8
         return _LENGTHS[size] + unscaled.to_bytes(size, "big", signed=True)

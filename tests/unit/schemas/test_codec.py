@@ -53,7 +53,13 @@ def test_a_stock_reader_decodes_every_decimal_to_the_same_value(unscaled: int) -
     assert roundtrip(replace(TRADE, last_price=Price(value))).last_price == value
 
 
-@pytest.mark.parametrize("value", [Decimal(10) ** 26, Decimal("NaN"), Decimal("Infinity"), Decimal("1e-13")])
+@pytest.mark.parametrize(
+    "value",
+    [
+        Decimal(10) ** 26, Decimal("NaN"), Decimal("sNaN"), Decimal("Infinity"), Decimal("1e-13"),
+        Decimal("1e+999999"), Decimal("1e-999999999"),
+    ],
+)  # fmt: skip
 def test_a_decimal_that_does_not_fit_its_unit_is_refused_by_name(value: Decimal) -> None:
     wrong = replace(TRADE, last_price=Price(value))
     with pytest.raises(CodecError, match=r"Trade\.last_price"):
