@@ -1,0 +1,105 @@
+"""``tapeline gateway okx`` as a process: killed and started again, and what it refuses, at the fake OKX."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from schemas.codec import decode
+from schemas.events.gateway import GatewayClaimed
+from schemas.events.orders import AccountSnapshot
+from schemas.settings import TradingSettings
+from schemas.topics import REPORTS
+from services.bootstrap import prepare_log
+from streams.log.sqlite import SqliteLog
+from tests.fakes.okx import DEMO_KEY, FakeOkx, serving
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def okx() -> Iterator[FakeOkx]:
+    with serving(FakeOkx(keys=(DEMO_KEY,))) as fake:
+        yield fake
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[SqliteLog]:
+    opened = SqliteLog(tmp_path / "log.db")
+    prepare_log(opened, TradingSettings(account_id="okx", venue="OKX"))
+    yield opened
+    opened.close()
+
+
+def start(okx: FakeOkx, folder: Path, **values: str) -> subprocess.Popen[str]:
+    """Start the gateway on the log of a folder."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "TAPELINE_LOG": f"sqlite:///{folder / 'log.db'}",
+        "TAPELINE_MODE": "demo",
+        "TAPELINE_VENUE": "OKX",
+        "TAPELINE_ACCOUNT_ID": "okx",
+        "OKX_API_KEY": DEMO_KEY.key,
+        "OKX_API_SECRET": DEMO_KEY.secret,
+        "OKX_API_PASSPHRASE": DEMO_KEY.passphrase,
+        "OKX_REST_URL": okx.rest_url,
+        "OKX_WS_URL": okx.ws_url,
+        **values,
+    }
+    command = [sys.executable, "-m", "services.cli", "gateway", "okx"]
+    return subprocess.Popen(
+        command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+
+
+def kinds(log: SqliteLog) -> list[type]:
+    return [type(decode(record.value)[1]) for record in log.read(REPORTS, 0, 0, limit=1_000)]
+
+
+def test_a_killed_gateway_is_started_again_and_claims_anew(okx: FakeOkx, log: SqliteLog, tmp_path: Path) -> None:
+    first = start(okx, tmp_path)
+    eventually(lambda: AccountSnapshot in kinds(log), "a snapshot", alive=lambda: first.poll() is None)
+    first.kill()
+    first.wait()
+    before = len(kinds(log))
+    second = start(okx, tmp_path)
+    eventually(lambda: AccountSnapshot in kinds(log)[before:], "another", alive=lambda: second.poll() is None)
+    second.send_signal(signal.SIGTERM)
+    said, _ = second.communicate(timeout=30)
+    assert second.returncode == 0, said
+    assert "reconciliations; resting entries are left to the venue's own switch" in said
+    assert [kind for kind in kinds(log) if kind is not AccountSnapshot] == [GatewayClaimed, GatewayClaimed]
+    for secret in (DEMO_KEY.key, DEMO_KEY.secret, DEMO_KEY.passphrase):
+        assert secret not in said
+
+
+def test_a_second_gateway_takes_over_and_the_first_ends_with_start_me_again(
+    okx: FakeOkx, log: SqliteLog, tmp_path: Path
+) -> None:
+    first = start(okx, tmp_path)
+    eventually(lambda: AccountSnapshot in kinds(log), "a snapshot", alive=lambda: first.poll() is None)
+    second = start(okx, tmp_path)
+    eventually(lambda: kinds(log).count(GatewayClaimed) == 2, "a claim", alive=lambda: second.poll() is None)
+    okx.run(lambda: okx.control.transfer("USDT", "5"))  # something to tell, so that the first one finds out
+    said, _ = first.communicate(timeout=60)
+    assert first.returncode == 75, said
+    assert "another gateway owns them" in said
+    second.send_signal(signal.SIGTERM)
+    assert second.wait(30) == 0
+
+
+def test_live_without_its_switch_is_refused_and_writes_nothing(okx: FakeOkx, log: SqliteLog, tmp_path: Path) -> None:
+    process = start(okx, tmp_path, TAPELINE_MODE="live")
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 2, said
+    assert "LIVE_TRADING_ENABLED: is false; real orders need true" in said
+    assert kinds(log) == []
