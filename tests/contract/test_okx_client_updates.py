@@ -184,6 +184,7 @@ def test_a_lost_connection_is_told_and_made_again_and_the_gap_is_for_queries(url
         await desk.until(lambda: desk.links()[1:] == [Link.LOST])
         desk.okx.venue.print_trade(BTC, "79900", "0.5", "sell")  # nobody hears it
         await desk.until(lambda: desk.links()[1:] == [Link.LOST, Link.CONNECTED])
+        await desk.until(lambda: len(desk.okx.hub.connections) == 2)  # the other one was given up, too
         assert desk.fills() == []
         assert len(await desk.client.fills(desk.now() - 60_000_000)) == 1
         desk.okx.venue.print_trade(BTC, "79900", "0.5", "sell")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from decimal import Decimal
@@ -234,7 +235,7 @@ def test_live_starts_only_when_confirmed() -> None:
     assert (report.mode, report.warnings) == ("live", ())
 
 
-def test_every_reason_of_the_venue_is_named_at_once() -> None:
+def test_every_reason_of_the_venue_is_named_at_once(caplog: pytest.LogCaptureFixture) -> None:
     def before(okx: FakeOkx) -> None:
         okx.venue.account.level = "3"
         okx.venue.account.position_mode = "long_short_mode"
@@ -245,6 +246,9 @@ def test_every_reason_of_the_venue_is_named_at_once() -> None:
     assert [reason.split(":")[0] for reason in refused.value.reasons] == [
         "API key", "account mode", "position mode", "clock"
     ]  # fmt: skip
+    del refused
+    gc.collect()
+    assert "Unclosed" not in caplog.text  # the client that may not start is closed
 
 
 def test_a_key_of_the_other_environment_or_region_does_not_start() -> None:
