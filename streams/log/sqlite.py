@@ -63,6 +63,11 @@ class SqliteLog:
             self._db.execute(f"PRAGMA application_id={APPLICATION_ID}")
             self._db.executescript(_SCHEMA)
 
+    def survive_power_loss(self) -> None:
+        """Make every later commit of this object wait for the disk, and with it all that others committed before it."""
+        with self._lock, self._translated("cannot be made to wait for the disk"):
+            self._db.execute("PRAGMA synchronous=FULL")
+
     def create_topics(self, topics: Mapping[str, int]) -> None:
         with self._translated("topics cannot be created"), self._transaction():
             for name, count in topics.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -20,7 +21,9 @@ from services.gateways.okx.trade import TradingCounts, run_trading_gateway
 from services.gateways.okx.trading import Cadence
 from services.settings import Settings, load_settings
 from streams.log import create_log
+from streams.log.base import EventLog
 from streams.log.memory import MemoryLog
+from streams.log.sqlite import SqliteLog
 from tests.fakes.okx import DEMO_KEY, FakeOkx
 from tests.okx_floor import QUICK
 
@@ -49,7 +52,7 @@ def log_on(venue: str) -> MemoryLog:
     return log
 
 
-def trade(log: MemoryLog, *, stopped: Callable[[], bool], cadence: Cadence = QUICK, **values: str) -> TradingCounts:
+def trade(log: EventLog, *, stopped: Callable[[], bool], cadence: Cadence = QUICK, **values: str) -> TradingCounts:
     """Run the gateway until stopped, within a bound."""
 
     async def run() -> TradingCounts:
@@ -67,6 +70,15 @@ def test_it_claims_and_tells_where_the_account_is() -> None:
     assert claim.venue_account.startswith("demo ")
     assert isinstance(snapshot, AccountSnapshot)
     assert (counts.orders, counts.reconciliations >= 1) == (0, True)
+
+
+def test_on_sqlite_an_attempt_is_on_the_disk_before_its_order_is_sent(tmp_path: Path) -> None:
+    log = SqliteLog(tmp_path / "log.db")
+    prepare_log(log, TradingSettings(account_id="okx", venue="OKX"))
+    assert log._db.execute("PRAGMA synchronous").fetchone() == (1,), "NORMAL: a power loss takes the newest commits"
+    trade(log, stopped=lambda: log.end_offset(REPORTS, 0) >= 2)
+    assert log._db.execute("PRAGMA synchronous").fetchone() == (2,), "FULL"
+    log.close()
 
 
 def test_a_second_start_finds_its_own_claim_and_goes_on() -> None:

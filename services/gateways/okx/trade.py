@@ -21,6 +21,7 @@ from services.gateways.okx.start import open_client, venue_hosts
 from services.gateways.okx.trading import Cadence, TradingGateway
 from services.settings import Settings
 from streams.log.base import EventLog
+from streams.log.sqlite import SqliteLog
 from streams.pipeline import CODE_VERSION
 from streams.venues import venue_of
 
@@ -46,6 +47,8 @@ async def run_trading_gateway(
     when its hold on the reports is gone: start it again.
     """
     shard = settings.service.shard
+    if isinstance(log, SqliteLog):  # an attempt lost after its order was sent would be sent again (kernel, section 10)
+        log.survive_power_loss()
     client, report = await open_client(settings)
     try:
         for warning in report.warnings:
