@@ -29,6 +29,12 @@ from streams.log.base import EventLog, LogError
 from streams.pipeline import CODE_VERSION
 
 _log = structlog.get_logger("tapeline.api")
+DESCRIPTION = (
+    "The read side shows what the log holds, through tables a projector fills, and can change nothing. The control "
+    "side appends a command to the log, waits for the trader's answer and returns it, or 202 with where to ask again. "
+    "Prices, quantities and money are decimals in strings; ts_ fields are microseconds since 1970, UTC, with the same "
+    "moment as text beside them in ..._iso."
+)
 
 
 def create_app(log: EventLog, database: ReadDatabase, settings: Settings) -> FastAPI:
@@ -36,7 +42,7 @@ def create_app(log: EventLog, database: ReadDatabase, settings: Settings) -> Fas
     service, trading = settings.service, settings.trading
     token = None if service.api_token is None else service.api_token.get_secret_value()
     desk = CommandDesk(log, shard=service.shard, account_id=trading.account_id, instruments=trading.instruments_allowed)
-    app = FastAPI(title="Tapeline", version=CODE_VERSION, description=__doc__ or "", docs_url=None, redoc_url=None)
+    app = FastAPI(title="Tapeline", version=CODE_VERSION, description=DESCRIPTION, docs_url=None, redoc_url=None)
     app.include_router(health_router(log, database, shard=service.shard, version=CODE_VERSION))
     app.include_router(reads_router(database))
     app.include_router(audit_router(database))

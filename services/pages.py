@@ -6,6 +6,7 @@ It asks nobody for anything: no script, font or style from elsewhere, so that it
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
@@ -26,6 +27,7 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 TITLES = {
     "health": "Health",
     "read": "Read side",
+    "schemas": "Schema registry, for stock Avro clients",
     "control": "Control side: every call needs the header X-API-Token",
 }
 
@@ -49,10 +51,15 @@ def docs_page(document: Mapping[str, Any], base_url: str) -> str:
 def _operation(verb: str, path: str, operation: Mapping[str, Any], base_url: str) -> str:
     words = operation.get("description") or operation.get("summary", "")
     return (
-        f'<details><summary><span class="verb">{verb}</span> <code>{escape(path)}</code> {escape(words)}</summary>'
+        f'<details><summary><span class="verb">{verb}</span> <code>{escape(path)}</code> {_prose(words)}</summary>'
         f"{_parameters(operation.get('parameters', ()))}{_body(operation)}"
         f"<pre>{escape(_example(verb, path, operation, base_url))}</pre></details>"
     )
+
+
+def _prose(words: str) -> str:
+    """Return text as HTML; what stands between double backticks is code."""
+    return re.sub("``(.+?)``", r"<code>\1</code>", escape(words))
 
 
 def _parameters(parameters: Any) -> str:

@@ -37,6 +37,8 @@ def test_every_route_parameter_and_body_is_on_it(document: dict[str, Any]) -> No
             for parameter in operation.get("parameters", ()):
                 assert f"<td><code>{parameter['name']}</code></td>" in page
     assert "One of 1m, 5m, 15m, 1h, 4h." in page
+    assert "or <code>latest</code>." in page
+    assert "``" not in re.sub(r"<pre>.*?</pre>", "", page, flags=re.DOTALL)
     assert escape('-H "X-API-Token: $TAPELINE_API_TOKEN" --json @body.json') in page
     assert escape('"reference_price"') in page or escape('"schema_version"') in page
 
