@@ -299,7 +299,11 @@ def _service(variables: Mapping[str, str], problems: list[str]) -> ServiceSettin
         return ServiceSettings(**given)
     except ValidationError as error:
         for detail in error.errors(include_input=False, include_url=False):
-            problems.append(f"{detail['loc'][0]}: {detail['msg'].removeprefix('Value error, ')}")
+            name, reason = str(detail["loc"][0]), detail["msg"].removeprefix("Value error, ")
+            between = (
+                " " if name in secret_variables() else ": "
+            )  # the redaction takes what follows a colon for the secret
+            problems.append(f"{name}{between}{reason}")
         return None
 
 

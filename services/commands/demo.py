@@ -15,7 +15,7 @@ FeedOption = Annotated[
 ]
 DemoLogOption = Annotated[
     str | None,
-    typer.Option("--log", metavar="URL", help="Empty; sqlite:///PATH or kafka://HOST:PORT; default FOLDER/log.db."),
+    typer.Option("--log", metavar="URL", help="A new log: sqlite:///PATH or kafka://HOST:PORT; default FOLDER/log.db."),
 ]
 InstrumentsOption = Annotated[
     Path | None, typer.Option("--instruments", help="The venue's own instruments reply, over the shipped table.")
@@ -33,7 +33,12 @@ def demo(
     instruments: InstrumentsOption = None,
     log: DemoLogOption = None,
     lang: Annotated[str, typer.Option("--lang", help="Language of the summary: en or zh.")] = "en",
-    folder: Annotated[Path, typer.Option("--folder", help="Where the run is kept; emptied first.")] = Path("var/demo"),
+    folder: Annotated[
+        Path,
+        typer.Option(
+            "--folder", help="Where the run is kept; an earlier demo in it is replaced, anything else refused."
+        ),
+    ] = Path("var/demo"),
     as_json: JsonOption = False,
 ) -> None:
     """Take recorded OKX data through the chain, trade it on paper, prove the run and show its review."""

@@ -8,18 +8,21 @@ import sys
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from services.commands.common import MISSING, JsonOption, emit, table
 from services.program import program
 
+if TYPE_CHECKING:
+    from services.settings import Settings
+
 PYTHON = (3, 11)
 REQUIRED = ("fastavro", "pydantic", "numpy", "sqlalchemy", "psycopg", "alembic", "fastapi", "uvicorn", "structlog")
 STREAMS = ("faust-streaming", "aiokafka", "confluent-kafka")
 Finding = tuple[str, str, str]
-"""What was looked at, ``ok``, ``missing`` or ``note``, and words."""
+"""What was looked at, ``ok``, ``missing``, ``invalid`` or ``note``, and words."""
 
 
 def register(app: typer.Typer) -> None:
@@ -28,11 +31,11 @@ def register(app: typer.Typer) -> None:
 
 
 def doctor(context: typer.Context, as_json: JsonOption = False) -> None:
-    """Say what is installed, reachable and configured. Exit 3: something needed is missing."""
+    """Say what is installed, reachable and configured. Exit 3: something needed is missing or invalid."""
     findings = [_python(), *map(_package, REQUIRED + STREAMS), *_tools(), _data(), *_configured(context)]
     rows = [dict(zip(("what", "state", "detail"), finding, strict=True)) for finding in findings]
     emit(rows, as_json=as_json, human=lambda: table([["what", "state", "detail"], *map(list, findings)]))
-    if any(state == "missing" for _, state, _ in findings):
+    if any(state in ("missing", "invalid") for _, state, _ in findings):
         raise typer.Exit(MISSING)
 
 
@@ -45,7 +48,7 @@ def _package(name: str) -> Finding:
     try:
         return name, "ok", metadata.version(name)
     except metadata.PackageNotFoundError:
-        return name, "missing", "not installed: run `make install`"
+        return name, "missing", "not installed: run `make setup`"
 
 
 def _tools() -> list[Finding]:
@@ -70,11 +73,11 @@ def _configured(context: typer.Context) -> list[Finding]:
     try:
         settings = load_settings(env_file=context.obj.env_file)
     except SettingsError as error:
-        return [("settings", "missing", redact_text(str(error)))]
+        return [("settings", "invalid", redact_text(str(error)))]
     service = settings.service
     return [
         ("settings", "ok", f"account {settings.trading.account_id}, digest {settings.trading.digest()}"),
-        ("live trading", "ok", "off: this version cannot send an order"),
+        _orders(settings),
         (
             "control token",
             *(("ok", "set") if service.api_token else ("note", "TAPELINE_API_TOKEN is not set: control is off")),
@@ -82,6 +85,23 @@ def _configured(context: typer.Context) -> list[Finding]:
         ("log", *_tried(lambda: _log(service.log))),
         ("database", *_tried(lambda: _database(service.db.get_secret_value()))),
     ]
+
+
+def _orders(settings: Settings) -> Finding:
+    """Say where orders go, and what the OKX gateway would refuse to start for; the venue itself is not asked."""
+    from services.gateways.okx.start import shut_gates
+
+    reasons = "; ".join(shut_gates(settings))
+    if reasons:
+        return "orders", "invalid", reasons
+    if settings.service.mode == "paper":
+        return "orders", "ok", "paper: our own simulator; nothing leaves this machine"
+    whose = "real money" if settings.service.mode == "live" else "OKX's demo trading"
+    return (
+        "orders",
+        "note",
+        f"{settings.service.mode}: {whose}, sent by `{program()} gateway okx`, which checks the account",
+    )
 
 
 def _tried(look: Callable[[], tuple[str, str]]) -> tuple[str, str]:

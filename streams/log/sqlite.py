@@ -165,7 +165,9 @@ class SqliteLog:
             with self._lock, self._translated(f"topic {topic} cannot be looked up"):
                 known = self._db.execute("SELECT id, partitions FROM topics WHERE name = ?", (topic,)).fetchone()
             if known is None:
-                raise NoTopic(f"{self.path}: topic {topic} does not exist; `tapeline feed import` creates the log")
+                raise NoTopic(
+                    f"{self.path}: topic {topic} does not exist; `tapeline feed import` or `run` creates the log"
+                )
             self._topics[topic] = known
         return known
 

@@ -68,7 +68,7 @@ def shut_gates(settings: Settings) -> list[str]:
         reasons.append(f"TAPELINE_VENUE={settings.trading.venue}: TAPELINE_MODE={service.mode} goes with {wants}")
     if service.mode == "paper":
         return reasons
-    reasons += [f"{variable}: missing; mode {service.mode} needs it" for variable, _ in _missing_keys(service)]
+    reasons += [f"{variable} is missing; mode {service.mode} needs it" for variable, _ in _missing_keys(service)]
     reasons += list(_open_lines(service))
     if service.mode == "live":
         if not service.live_trading_enabled:
@@ -94,7 +94,7 @@ def _placeholders(service: ServiceSettings) -> Iterator[str]:
     for name, field in ServiceSettings.model_fields.items():
         value = getattr(service, name)
         if isinstance(value, SecretStr) and _is_placeholder(value.get_secret_value()):
-            yield f"{field.validation_alias}: still a placeholder; set a secret of your own"
+            yield f"{field.validation_alias} is still a placeholder; set a secret of your own"
 
 
 def _is_placeholder(value: str) -> bool:

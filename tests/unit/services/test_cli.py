@@ -283,5 +283,31 @@ def test_doctor_looks_at_everything_and_creates_nothing(run: Run, tmp_path: Path
     assert code == 0
     assert found["settings"]["state"] == "ok"
     assert "`tapeline feed import FILE` or `run` creates it" in found["log"]["detail"]
-    assert found["live trading"]["detail"].startswith("off")
+    assert found["orders"]["detail"].startswith("paper")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_doctor_names_the_gates_that_are_shut_and_then_where_orders_go(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAPELINE_MODE", "demo")
+    code, out, _ = run("doctor", "--json")
+    found = {row["what"]: row for row in json.loads(out)}
+    assert (code, found["orders"]["state"]) == (3, "invalid")
+    assert "TAPELINE_VENUE=PAPER: TAPELINE_MODE=demo goes with OKX" in found["orders"]["detail"]
+    assert "OKX_API_KEY is missing; mode demo needs it" in found["orders"]["detail"]
+    monkeypatch.setenv("TAPELINE_VENUE", "OKX")
+    for name in ("OKX_API_KEY", "OKX_API_SECRET", "OKX_API_PASSPHRASE"):
+        monkeypatch.setenv(name, "4f5c2b7e91")
+    code, out, _ = run("doctor", "--json")
+    found = {row["what"]: row for row in json.loads(out)}
+    assert (code, found["orders"]["state"]) == (0, "note")
+    assert found["orders"]["detail"].startswith("demo: OKX's demo trading")
+
+
+def test_the_message_about_a_missing_key_is_not_taken_for_the_key(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAPELINE_MODE", "demo")
+    monkeypatch.setenv("TAPELINE_VENUE", "OKX")
+    code, _, err = run("gateway", "okx")
+    assert code == 2
+    assert "OKX_API_KEY is missing; mode demo needs it; OKX_API_SECRET is missing" in err

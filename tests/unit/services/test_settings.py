@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from schemas.settings import SettingsError, TradingSettings
+from services.logs import redact_text
 from services.settings import (
     TOOL_VARIABLES,
     ServiceSettings,
@@ -107,7 +108,7 @@ def test_foreign_variables_of_the_environment_are_left_alone() -> None:
 
 def test_a_short_token_is_refused_without_showing_it() -> None:
     message = _refusal(TAPELINE_API_TOKEN="short")
-    assert "TAPELINE_API_TOKEN: must have at least 16 characters" in message
+    assert "TAPELINE_API_TOKEN must have at least 16 characters" in redact_text(message)
     assert "short" not in message
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from decimal import Decimal
@@ -55,12 +56,12 @@ def test_demo_and_live_open_with_everything_in_place() -> None:
 @pytest.mark.parametrize("environ", [DEMO, LIVE])
 def test_every_missing_part_of_the_key_is_named(environ: dict[str, str], missing: str) -> None:
     mode = environ["TAPELINE_MODE"]
-    assert shut_gates(settings(environ, **{missing: ""})) == [f"{missing}: missing; mode {mode} needs it"]
+    assert shut_gates(settings(environ, **{missing: ""})) == [f"{missing} is missing; mode {mode} needs it"]
 
 
 def test_everything_that_is_missing_is_named_at_once() -> None:
     reasons = shut_gates(settings({"TAPELINE_MODE": "live"}))
-    assert [reason.split("=")[0].split(":")[0] for reason in reasons] == [
+    assert [re.split("[=: ]", reason)[0] for reason in reasons] == [
         "TAPELINE_VENUE",
         *KEYS,
         "LIVE_TRADING_ENABLED",
@@ -95,7 +96,7 @@ def test_mode_and_venue_go_together(mode: str, venue: str, says: str) -> None:
 )
 def test_placeholders_are_refused_in_live_and_not_shown(variable: str, value: str) -> None:
     reasons = shut_gates(settings(LIVE, **{variable: value}))
-    assert reasons == [f"{variable}: still a placeholder; set a secret of your own"]
+    assert reasons == [f"{variable} is still a placeholder; set a secret of your own"]
     assert shut_gates(settings(DEMO, **{variable: value})) == []
 
 
@@ -265,4 +266,4 @@ def test_a_shut_gate_asks_nobody() -> None:
     attempts: list[Awaitable[StartRefused]] = [refused({}), refused({**DEMO, "OKX_API_KEY": ""})]
     paper, demo = [asyncio.run(attempt) for attempt in attempts]  # type: ignore[arg-type]
     assert paper.reasons == ["TAPELINE_MODE=paper: orders go to our own simulator; the OKX gateway needs demo or live"]
-    assert demo.reasons == ["OKX_API_KEY: missing; mode demo needs it"]
+    assert demo.reasons == ["OKX_API_KEY is missing; mode demo needs it"]
