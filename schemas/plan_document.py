@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -132,9 +133,18 @@ def parse_plan_document(document: str | bytes | Mapping[str, Any]) -> PlanDocume
 
 def _load(text: str | bytes) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
         raise PlanDocumentError([("$", f"not JSON: {error}")]) from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a field given twice: which of two stops its author meant is nobody's to guess."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        name, _ = Counter([name for name, _ in pairs]).most_common(1)[0]
+        raise ValueError(f"{name!r} is given twice")
+    return found
 
 
 def _text_problems(raw: Any) -> list[Problem]:

@@ -130,6 +130,7 @@ def test_a_good_answer_becomes_a_plan_with_absolute_prices_and_its_author() -> N
         (plan(entry={"type": "LIMIT", "limit_price": "60000"}, stop={"trigger_price": "59000"}), "is more than 2 %"),
         (plan(targets=[{"limit_price": "79000.0", "fraction": "1"}]), "target 79000 is not beyond the entry 79920"),
         (plan(rationale={"summary": "x" * 601}), "$.rationale.summary"),
+        (plan()[:-1] + ', "stop": {"trigger_price": "79900.0"}}', "'stop' is given twice"),
         ("{" + " " * 40_000 + "}", "longer than 32768 characters"),
         ('{"a":' * 5_000, "not JSON"),
     ],
