@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from schemas.events.common import OrderPurpose
 from tests.gateway_model import Life, World, Write, violations
 from tests.model_venue import Send
+from tests.told_to_execution import misbooked
 
 PURPOSES = (OrderPurpose.ENTRY, OrderPurpose.STOP, OrderPurpose.EXIT)
 number = st.integers(0, 11)
@@ -102,7 +103,7 @@ _OF_THE_WORLD: dict[str, Callable[[World, int], object]] = {
     sends=st.lists(st.sampled_from([Send.DONE, Send.LATE, *Send]), max_size=8),
     writes=st.lists(st.sampled_from([Write.DONE] * 20 + list(Write)), max_size=40),
 )
-def test_whatever_happens_log_and_venue_agree_in_the_end(
+def test_whatever_happens_log_and_venue_agree_in_the_end_and_the_trader_goes_on(
     moves: list[tuple[str, int]], sends: list[Send], writes: list[Write]
 ) -> None:
     world = World()
@@ -110,3 +111,4 @@ def test_whatever_happens_log_and_venue_agree_in_the_end(
     play(world, moves)
     world.finish()
     assert violations(world) == []
+    assert misbooked(world) == []

@@ -170,7 +170,7 @@ class OrderDesk:
 
     def seen(self, found: VenueOrder) -> None:
         """Report what the venue's view of an order of ours lets us say; of another's, nothing."""
-        order = self.orders.orders.get(found.client_order_id or "")
+        order = self._order(found.client_order_id)
         if order is not None:
             self._say(order, protocol.terms_seen(order, found), ts_event=found.ts_updated)
             self._say(order, protocol.end_seen(order, found, self.clock()), ts_event=found.ts_updated)
@@ -184,15 +184,23 @@ class OrderDesk:
         for execution in executions:
             if execution.category in FORCED:
                 continue
-            order = self.orders.orders.get(execution.client_order_id or "")
+            order = self._order(execution.client_order_id)
             if order is None or not order.amend_due:
                 self._fill(order, execution)
             else:
                 order.pace.look, order.pace.not_before = True, 0
 
+    def _order(self, client_order_id: str | None) -> Tracked | None:
+        """Return an order of ours; None only if it is on the log nowhere: a successor may have sent what we did not
+        read yet, and calling that somebody else's would be a false fact.
+        """
+        if client_order_id and client_order_id not in self.orders.orders:
+            self.read()
+        return self.orders.orders.get(client_order_id or "")
+
     def fill(self, execution: VenueExecution) -> None:
         """Report one execution as it is."""
-        self._fill(self.orders.orders.get(execution.client_order_id or ""), execution)
+        self._fill(self._order(execution.client_order_id), execution)
 
     def _fill(self, order: Tracked | None, execution: VenueExecution) -> None:
         if self.orders.knows(execution.instrument_id, execution.trade_id):
