@@ -29,6 +29,10 @@ def venue_in(values: Mapping[str, str]) -> Venue:
     return Venue(values.get("venue", Venue.PAPER))
 
 
+STRATEGIES: tuple[str, ...] = ("trend", "mean_reversion", "breakout")
+"""Every strategy there is; all of them are on by default."""
+
+
 class SettingsError(ValueError):
     """A setting is unknown, malformed or past its hard bound; the message names it and says what is allowed."""
 
@@ -103,7 +107,7 @@ class TradingSettings:
     # strategy
     decision_timeframe: str = "15m"
     regime_timeframe: str = "15m"
-    strategies: tuple[str, ...] = ("trend", "mean_reversion", "breakout")
+    strategies: tuple[str, ...] = STRATEGIES
     rules_enabled: bool = True
     decision_planner: str = "RULES"
     model_time_limit_s: int = 60
@@ -152,6 +156,9 @@ class TradingSettings:
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise SettingsError(f"{name}={getattr(self, name)}: must be one of {', '.join(allowed)}")
+        unknown = [name for name in self.strategies if name not in STRATEGIES]
+        if unknown:
+            raise SettingsError(f"strategies={','.join(unknown)}: must be among {', '.join(STRATEGIES)}")
         if self.drawdown_warn_pct >= self.drawdown_halt_pct:
             raise SettingsError(f"drawdown_warn_pct={self.drawdown_warn_pct}: must be below drawdown_halt_pct")
 

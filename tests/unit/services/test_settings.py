@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.settings import SettingsError, TradingSettings
+from schemas.settings import STRATEGIES, SettingsError, TradingSettings
 from services.logs import redact_text
 from services.settings import (
     TOOL_VARIABLES,
@@ -19,6 +19,8 @@ from services.settings import (
     service_variables,
     trading_variables,
 )
+from streams.core.planner.rules import RECIPES
+from streams.core.signals import scores
 
 EXAMPLE = Path(__file__).parents[3] / ".env.example"
 SECRET = "plantedV4lue-9f8e7d6c5b4a"
@@ -93,6 +95,13 @@ def test_every_problem_is_named_at_once() -> None:
     bad = ("TAPELINE_API_PORT", "TAPELINE_SEED", "TAPELINE_FOO", "TAPELINE_COLLAR_PCT", "TAPELINE_MARGIN_MODE")
     message = _refusal(**dict.fromkeys(bad, "x"))
     assert [name for name in bad if name not in message] == []
+
+
+def test_a_strategy_there_is_not_stops_the_start() -> None:
+    assert set(STRATEGIES) == set(scores.STRATEGIES) == set(RECIPES)
+    assert _refusal(TAPELINE_STRATEGIES="trend,trned") == (
+        "TAPELINE_STRATEGIES=trned: must be among trend, mean_reversion, breakout"
+    )
 
 
 def test_every_name_in_our_own_file_must_be_known(tmp_path: Path) -> None:
