@@ -92,7 +92,7 @@ class ServiceSettings(BaseSettings):
         ge=0,
         le=65535,
         validation_alias="TAPELINE_METRICS_PORT",
-        description="Port of /metrics of a worker or projector; 0: a free one. Empty: none. The API has its own.",
+        description="Port of /metrics of a service but the API, which has its own; 0: a free one. Empty: none.",
     )
     log_level: str = Field(
         "INFO", validation_alias="TAPELINE_LOG_LEVEL", description="Least level logged: DEBUG, INFO, WARNING or ERROR."

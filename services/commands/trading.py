@@ -150,12 +150,13 @@ def override(
 
 def status(context: typer.Context, log: LogOption = None, as_json: JsonOption = False) -> None:
     """Show the trading state with its causes, equity and drawdown, as the log has them."""
+    from services.control.status import in_words as status_in_words
     from services.control.status import trading_status
 
     service = load(context, log=log).service
     with open_log(service.log) as opened:
         content = trading_status(opened, service.shard)
-    emit(content, as_json=as_json, human=lambda: "\n".join(f"{name}: {value}" for name, value in content.items()))
+    emit(content, as_json=as_json, human=lambda: status_in_words(content))
 
 
 def _known(desk: CommandDesk, instrument_id: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from schemas.envelope import Event
+from schemas.events.control import GeneratePlan, Planner
 from schemas.events.plan import PlanDeclined, PlanProposed
 from schemas.events.risk import CheckResult, PlanApproved, PlanDenied
 from schemas.json_form import to_json
@@ -43,7 +44,7 @@ def in_words(answer: Answer) -> str:
     event = answer.outcome[1] if answer.outcome else None
     head = f"{type(answer.command).__name__} {answer.command_id}: {status_of(answer)}"
     if event is None:
-        return f"{head}\nno answer yet: is a trader running on this log? The command stays on it."
+        return f"{head}\n{_no_answer(answer.command)}"
     if isinstance(event, PlanProposed):
         return f"{head}\n{_plan(event)}"
     if isinstance(event, PlanDeclined):
@@ -54,12 +55,22 @@ def in_words(answer: Answer) -> str:
     return f"{head}\n{detail}" if detail else head
 
 
+def _no_answer(command: Event) -> str:
+    """Say what may be the matter; a model is slow by nature, so a trader that waits for one is no fault."""
+    if isinstance(command, GeneratePlan) and command.planner is Planner.LLM:
+        return (
+            "no answer yet: a model has TAPELINE_MODEL_TIME_LIMIT_S seconds, and a trader must run on this log. "
+            "The command stays on it; its answer comes on the topic plans."
+        )
+    return "no answer yet: is a trader running on this log? The command stays on it."
+
+
 def _plan(event: PlanProposed) -> str:
     entry = event.entry.limit_price or event.entry.trigger_price or event.reference_price
     lines = [
         f"{event.position_side} {event.instrument_id}, {event.strategy}: {event.entry.type} entry at {plain(entry)}",
         f"stop {plain(event.stop.trigger_price)}" if event.stop else "no stop",
-        *(f"target {plain(t.limit_price)} for {plain(t.fraction)}" for t in event.targets),
+        *(f"target {plain(t.limit_price)} for {plain(t.fraction)} of the position" for t in event.targets),
         f"why: {event.rationale.summary}",
     ]
     return "\n".join(lines)
@@ -74,6 +85,6 @@ def _verdict(event: PlanApproved | PlanDenied) -> str:
         )
     size = event.sizing
     return (
-        f"{plain(size.quantity)} {size.quantity_unit} of {event.instrument_id}, notional {plain(size.notional)}, "
-        f"worst-case loss {plain(size.worst_case_loss)}; {len(event.checks)} checks, none failed"
+        f"{plain(size.quantity)} {size.quantity_unit} of {event.instrument_id}, notional {plain(size.notional)} USDT, "
+        f"worst-case loss {plain(size.worst_case_loss)} USDT; {len(event.checks)} checks, none failed"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from schemas.events.account import EquityChanged
@@ -9,6 +10,22 @@ from schemas.events.risk import TradingStateChanged
 from schemas.json_form import event_to_json, iso
 from services.control.scan import newest
 from streams.log.base import EventLog
+
+_UNITS = {"_pct": " %", "_as_of": "", "state": ""}
+
+
+def in_words(status: Mapping[str, Any]) -> str:
+    """Return a status as lines for a person, each number with its unit."""
+    return "\n".join(f"{name}: {_value(name, value)}" for name, value in status.items())
+
+
+def _value(name: str, value: Any) -> str:
+    if value is None:
+        return "unknown"
+    if name == "causes":
+        return "; ".join(" ".join(f"{key}={part}" for key, part in cause.items() if part) for cause in value) or "none"
+    unit = next((unit for ending, unit in _UNITS.items() if name.endswith(ending)), " USDT")
+    return f"{value}{unit}"
 
 
 def trading_status(log: EventLog, shard: int) -> dict[str, Any]:

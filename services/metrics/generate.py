@@ -12,8 +12,8 @@ HEAD = """# Metrics
 
 Written from `services/metrics/catalog.py` by `python -m services.metrics.generate --write`; the list is closed.
 Counters and `_sum` gauges begin at zero when their process starts; the other gauges tell the present, also after a
-restart. `tapeline worker --metrics-port 9101` and `tapeline projector --metrics-port 9102` (or `TAPELINE_METRICS_PORT`)
-serve `/metrics` there, `tapeline api` on its own port.
+restart. Worker, projector, verifier and market gateway serve `/metrics` on `--metrics-port` (or
+`TAPELINE_METRICS_PORT`), `tapeline api` on its own port.
 """
 TITLES = {
     Service.WORKER: "Worker (`tapeline worker`)",

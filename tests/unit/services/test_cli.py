@@ -17,6 +17,7 @@ from schemas.codec import decode
 from schemas.events.control import PauseTrading
 from schemas.json_form import from_json
 from services import cli
+from services.control.status import in_words
 from streams.log.base import NewRecord
 from streams.log.sqlite import SqliteLog
 from tests.answering import answering, prepare
@@ -251,11 +252,27 @@ def test_commands_reach_the_trader_and_exit_by_the_answer(run: Run, log: SqliteL
     paused = [decode(record.value)[1] for record in log.read("commands", 0, 0, limit=100)]
     assert [event.reason for event in paused if isinstance(event, PauseTrading)] == ["lunch"]
     assert json.loads(run("risk", "status", "--json", *at)[1])["state"] == "HALTED"
+    assert run("risk", "status", *at)[1].startswith("state: HALTED\ncauses: none\n")
+
+
+def test_a_status_in_words_has_units_and_says_what_is_unknown() -> None:
+    cause = {"code": "OPERATOR", "state": "REDUCING", "instrument_id": None}
+    known = {"state": "REDUCING", "causes": [cause], "equity": "10500", "drawdown_pct": "1.5", "equity_as_of": None}
+    assert in_words(known).splitlines() == [
+        "state: REDUCING",
+        "causes: code=OPERATOR state=REDUCING",
+        "equity: 10500 USDT",
+        "drawdown_pct: 1.5 %",
+        "equity_as_of: unknown",
+    ]
 
 
 def test_no_answer_is_exit_3_and_a_wrong_instrument_2(run: Run, log: SqliteLog) -> None:
     at = ["--log", url(log)]
     assert run("risk", "pause", "--wait", "0.01", *at)[0] == 3
+    slow = run("plan", "generate", "BTC-USDT-SWAP", "--planner", "llm", "--wait", "0.01", *at)
+    assert (slow[0], "a model has TAPELINE_MODEL_TIME_LIMIT_S seconds" in slow[1]) == (3, True)
+    assert "equity: unknown\n" in run("risk", "status", *at)[1]
     code, _, err = run("plan", "generate", "DOGE-USDT", *at)
     assert (code, "unknown instrument" in err) == (2, True)
     assert run("plan", "generate", "bitcoin", *at)[0] == 2
