@@ -15,7 +15,7 @@ import structlog
 from services.metrics.catalog import Metrics
 from streams.core.stage import Stage
 from streams.log.base import EventLog, LogError
-from streams.verify import Report, verify
+from streams.verify import Difference, Report, verify
 
 HOUR_S = 3_600.0
 _log = structlog.get_logger("tapeline.verifier")
@@ -57,6 +57,11 @@ class Verifier:
         except LogError as error:
             _log.warning("log out of reach", reason=str(error))
             return None
+        if report.difference is None and _end(report) < self.next_step:
+            lost = (
+                f"ends at step {_end(report) - 1}, but the steps to {self.next_step - 1} were proven: records are lost"
+            )
+            report.difference = Difference(_end(report), "journal", lost)
         self._tell(report, began)
         return report
 
@@ -78,7 +83,11 @@ class Verifier:
             difference = report.difference
             _log.error("different", step=difference.step, what=difference.what, detail=difference.detail)
             return
-        last = max((part.last_step for part in report.recorded), default=-1)
-        self.next_step = max(self.next_step, last + 1)
+        self.next_step = _end(report)
         metrics.gauge("tapeline_verify_last_proof_timestamp_seconds").set(self._clock())
-        _log.info("proven", steps=report.steps, to_step=last)
+        _log.info("proven", steps=report.steps, to_step=self.next_step - 1)
+
+
+def _end(report: Report) -> int:
+    """Return the step after the last one the journal has."""
+    return 1 + max((part.last_step for part in report.recorded), default=-1)

@@ -104,13 +104,12 @@ def verify(
     """Verify one shard. ``progress`` is called with the steps proven so far.
 
     ``since_step``: begin at the last usable checkpoint before it; digests, which are of whole topics, are left out.
-
     ``code_version``: of these stages; steps that another version recorded are compared all the same, and the report
     says so.
     With ``open_again`` and ``stages_again`` (picklable functions) segments run in ``workers`` processes.
     """
     try:
-        venue = _venue(log, shard)
+        venue = venue_of(log, shard) or Venue.PAPER  # a log without settings has no steps either
         ends = {topic: end_of(log, topic, shard) for topic in outputs_of(venue)}  # before the journal: it leads
         commits = list(read_journal(log, shard, JournalState(), log.end_offset(JOURNAL, shard)))
     except (FailStop, CodecError) as error:
@@ -124,11 +123,6 @@ def verify(
         reports = _gather((verify_segment(log, shard, stages, s, commits, code_version) for s in segments), progress)
     report = _account_for(_merge(reports), log, shard, ends, commits, whole=since_step == 0)
     return _by_version(report, code_version, commits, list(zip(segments, reports, strict=True)))
-
-
-def _venue(log: EventLog, shard: int) -> Venue:
-    """Return the shard's venue; a log without settings has no steps either."""
-    return venue_of(log, shard) or Venue.PAPER
 
 
 def _gather(reports: Iterator[Report] | Any, progress: Callable[[int], None] | None) -> list[Report]:
@@ -175,7 +169,7 @@ def verify_segment(
     code_version: str = "",
 ) -> Report:
     """Re-run one segment and compare it with what is stored."""
-    kernel, place = Kernel(stages, code_version=code_version), beginning(_venue(log, shard))
+    kernel, place = Kernel(stages, code_version=code_version), beginning(venue_of(log, shard) or Venue.PAPER)
     if segment.checkpoint_offset is not None:
         try:
             place = _restored(log, shard, kernel, segment.checkpoint_offset, commits)
@@ -378,7 +372,13 @@ def _account_for(
         for part in counted.commit.outputs:
             implied[part.topic] = part.first_seq + part.count
     for topic, end in ends.items():
-        count, digest = topic_digest(log, shard, topic, end=end) if whole else (_highest(log, shard, topic, end), "")
+        try:
+            count, digest = (
+                topic_digest(log, shard, topic, end=end) if whole else (_highest(log, shard, topic, end), "")
+            )
+        except CodecError as error:
+            report.difference = Difference(report.steps, topic, f"{topic} holds a record that cannot be read: {error}")
+            return report
         if count > implied[topic]:
             detail = (
                 f"{topic} holds {count} outputs, the journal accounts for {implied[topic]}: seq {implied[topic]} and "

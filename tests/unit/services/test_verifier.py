@@ -11,6 +11,7 @@ import pytest
 from schemas.codec import decode, encode
 from services.metrics.catalog import Metrics, Service
 from services.verifier import Verifier
+from streams.log import create_log
 from streams.log.base import EventLog, LogError
 from streams.log.memory import MemoryLog
 from tests.toy import STAGES
@@ -65,6 +66,22 @@ def test_a_difference_stays_on_the_metric_and_is_not_passed_over(desk: Desk) -> 
         assert desk.value("different") == 1
     assert desk.verifier.next_step == 0
     assert desk.value("last_proof_timestamp_seconds") == 0
+
+
+def test_a_log_put_back_to_before_what_was_proven_is_a_difference(desk: Desk) -> None:
+    """As after a restore of an old disk or copy: what is left of the run proves, and the rest of it is gone."""
+    whole = desk.log
+    desk.verifier.once()
+    desk.log = MemoryLog()
+    create_log(desk.log)
+    report = desk.verifier.once()
+    assert report is not None
+    assert report.difference is not None
+    assert "records are lost" in report.difference.detail
+    assert desk.value("different") == 1
+    desk.log = whole
+    assert desk.verifier.once() is not None
+    assert desk.value("different") == 1, "it stays until a person has dealt with it"
 
 
 def test_a_log_that_is_away_is_tried_again_and_proves_nothing(desk: Desk) -> None:

@@ -8,6 +8,8 @@ import pytest
 
 from schemas.codec import decode, encode
 from schemas.topics import CHECKPOINTS, JOURNAL
+from streams.log.base import NewRecord
+from streams.log.memory import MemoryLog
 from streams.verify import verify
 from tests.toy import STAGES
 from tests.unit.streams.test_recovery import finished_log
@@ -119,3 +121,13 @@ def test_an_output_that_cannot_be_read_is_named_wherever_it_stands_also_where_a_
         difference = verify(log, 0, STAGES).difference
         assert difference is not None
         assert (difference.what, f"signals[0] offset {index}: not Confluent" in difference.detail) == ("signals", True)
+
+
+@pytest.mark.parametrize("since_step", [0, 10**6])
+def test_a_record_behind_the_last_output_that_cannot_be_read_is_named(since_step: int) -> None:
+    log = finished_log()
+    MemoryLog.append(log, [NewRecord("signals", 0, b"", b"torn", 0)])
+    difference = verify(log, 0, STAGES, since_step=since_step).difference
+    assert difference is not None
+    assert difference.what == "signals"
+    assert "cannot be read" in difference.detail
