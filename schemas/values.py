@@ -17,6 +17,7 @@ from decimal import (
     DefaultContext,
     FloatOperation,
     getcontext,
+    setcontext,
 )
 from typing import NewType
 
@@ -57,42 +58,56 @@ def arm_decimal_context() -> None:
 
 arm_decimal_context()
 
+_OURS = getcontext().copy()
+
+
+def pin_decimal_context() -> None:
+    """Put this thread's decimal context back to ours if anybody has changed it.
+
+    ccxt does: formatting one number leaves the thread rounding half up. A step that computes in such a context gives
+    other bytes than the same step elsewhere.
+    """
+    context = getcontext()
+    if context.rounding != ROUND_HALF_EVEN or context.prec != PRECISION or context.traps != _OURS.traps:
+        setcontext(_OURS.copy())
+
+
 _STEP = {name: Decimal(1).scaleb(-scale) for name, scale in SCALES.items()}
 
 
 def money(value: Decimal) -> Money:
     """Round to 1e-8, half to even: the one rounding of every posting."""
-    return Money(value.quantize(_STEP["Money"]))
+    return Money(value.quantize(_STEP["Money"], rounding=ROUND_HALF_EVEN))
 
 
 def price(value: Decimal) -> Price:
     """Round to the wire scale of a price (1e-12); tick rounding is a separate, deliberate act."""
-    return Price(value.quantize(_STEP["Price"]))
+    return Price(value.quantize(_STEP["Price"], rounding=ROUND_HALF_EVEN))
 
 
 def quantity(value: Decimal) -> Quantity:
     """Round to the wire scale of a quantity (1e-12); lot rounding is a separate, deliberate act."""
-    return Quantity(value.quantize(_STEP["Quantity"]))
+    return Quantity(value.quantize(_STEP["Quantity"], rounding=ROUND_HALF_EVEN))
 
 
 def rate(value: Decimal) -> Rate:
     """Round to the wire scale of a rate (1e-18)."""
-    return Rate(value.quantize(_STEP["Rate"]))
+    return Rate(value.quantize(_STEP["Rate"], rounding=ROUND_HALF_EVEN))
 
 
 def percent(value: Decimal) -> Percent:
     """Round to the wire scale of a percentage (1e-12 percent points)."""
-    return Percent(value.quantize(_STEP["Percent"]))
+    return Percent(value.quantize(_STEP["Percent"], rounding=ROUND_HALF_EVEN))
 
 
 def ratio(value: Decimal) -> Ratio:
     """Round to the wire scale of a ratio (1e-8)."""
-    return Ratio(value.quantize(_STEP["Ratio"]))
+    return Ratio(value.quantize(_STEP["Ratio"], rounding=ROUND_HALF_EVEN))
 
 
 def bps(value: Decimal) -> Bps:
     """Round to the wire scale of basis points (1e-8)."""
-    return Bps(value.quantize(_STEP["Bps"]))
+    return Bps(value.quantize(_STEP["Bps"], rounding=ROUND_HALF_EVEN))
 
 
 def floor_to(value: Decimal, step: Decimal) -> Decimal:

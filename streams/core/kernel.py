@@ -23,7 +23,7 @@ from schemas.events.data import MessageQuarantined
 from schemas.ids import derive_id, output_id
 from schemas.settings import Venue, venue_in
 from schemas.topics import BY_NAME, TOPIC_OF, outputs_of
-from schemas.values import Micros
+from schemas.values import Micros, pin_decimal_context
 from streams.core.stage import Stage
 
 EVENTS_PER_STEP_MAX = 10_000
@@ -105,6 +105,7 @@ class Kernel:
 
     def step_event(self, envelope: Envelope, event: Event) -> list[Output]:
         """Take one decoded input through all stages; return what was emitted, in order."""
+        pin_decimal_context()
         counters = self.counters
         if envelope.ts_event > counters.clock:
             counters.clock = envelope.ts_event
