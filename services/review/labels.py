@@ -73,12 +73,14 @@ LABELS: dict[str, tuple[str, str]] = {
     "not_reached": ("limits no approved plan was measured against", "没有批准计划触及的限额"),
     "assumptions": ("Assumptions in force", "生效的假设"),
     "fill_rule": (
-        "fills: pessimistic bar rules; an order meets only bars that open after it; stop before target in one bar",
-        "成交：K线悲观规则；订单只与其后开盘的K线撮合；同一K线内止损先于止盈",
+        "fills: pessimistic; on bars an order meets only bars that open after it, stop before target in one bar; "
+        "on ticks it meets only later ticks",
+        "成交：悲观规则；按K线时订单只与其后开盘的K线撮合，同一K线内止损先于止盈；按逐笔时只与其后的行情撮合",
     ),
+    "fills_by_okx": ("fills: as OKX reported them; nothing is simulated", "成交：以 OKX 的回报为准，没有模拟"),
     "slippage_rule": ("slippage on taker fills", "吃单滑点"),
     "latency": ("latency of orders, changes and cancels (tick feeds only)", "订单、改单与撤单的延迟（仅逐笔行情）"),
-    "faults": ("faults drawn: orders refused, fills cut", "随机故障：拒单、成交截断"),
+    "faults": ("faults drawn, orders refused / fills cut", "随机故障，拒单/成交截断"),
     "seed": ("seed", "随机种子"),
     "fee_tier": ("fee tier, swap maker/taker", "费率，永续挂单/吃单"),
     "substituted": ("mark price substituted by last, share of equity points", "以最新价替代标记价的权益点占比"),

@@ -11,7 +11,7 @@ from decimal import Decimal
 from schemas.events.account import TradeClosed
 from schemas.events.common import PositionSide
 from schemas.events.risk import DenialCode
-from schemas.settings import TradingSettings
+from schemas.settings import TradingSettings, Venue
 from schemas.values import SECOND, plain
 from services.review.labels import Language, word
 from services.review.run import FLOORS, UNITS, Run, funding_gaps
@@ -218,12 +218,21 @@ def _assumptions(run: Run, language: Language) -> list[str]:
     fees = f"{plain(settings.fee_maker_swap_pct)} % / {plain(settings.fee_taker_swap_pct)} %"
     return [
         f"{word('assumptions', language)}:",
-        f"  {word('fill_rule', language)}",
-        f"  {word('slippage_rule', language)}: {plain(settings.slippage_bps)} bps",
-        f"  {word('latency', language)}: {_latency(settings)}; {_faults(settings, language)}",
+        *_fill_rules(settings, language),
         f"  {word('fee_tier', language)}: {fees}",
         f"  {word('substituted', language)}: {share}; {word('funding_gaps', language)}: {gaps}",
         f"  {word('origin', language)}: {', '.join(sorted(run.origins)) or word('none', language)}",
+    ]
+
+
+def _fill_rules(settings: TradingSettings, language: Language) -> list[str]:
+    """Say how fills came about: our simulator's rules, or nobody's where the venue is a real one."""
+    if settings.venue == Venue.OKX:
+        return [f"  {word('fills_by_okx', language)}"]
+    return [
+        f"  {word('fill_rule', language)}",
+        f"  {word('slippage_rule', language)}: {plain(settings.slippage_bps)} bps",
+        f"  {word('latency', language)}: {_latency(settings)}; {_faults(settings, language)}",
     ]
 
 
@@ -235,7 +244,7 @@ def _latency(settings: TradingSettings) -> str:
 
 def _faults(settings: TradingSettings, language: Language) -> str:
     refused, cut = plain(settings.fault_reject_pct), plain(settings.fault_partial_pct)
-    return f"{word('faults', language)}: {refused} %, {cut} %; {word('seed', language)} {settings.seed}"
+    return f"{word('faults', language)}: {refused} % / {cut} %; {word('seed', language)} {settings.seed}"
 
 
 def _proof(proof: Report | None, language: Language) -> list[str]:

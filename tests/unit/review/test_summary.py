@@ -122,15 +122,22 @@ def test_a_synthetic_tape_is_named() -> None:
 @pytest.mark.parametrize(
     ("settings", "line"),
     [
-        ({}, "(tick feeds only): 0 ms; faults drawn: orders refused, fills cut: 0 %, 0 %; seed 20250318"),
+        ({}, "(tick feeds only): 0 ms; faults drawn, orders refused / fills cut: 0 % / 0 %; seed 20250318"),
         (
             {"latency_us": 50_000, "latency_jitter_us": 25_500, "fault_reject_pct": 5, "seed": 7},
-            "(tick feeds only): 50 .. 75.5 ms; faults drawn: orders refused, fills cut: 5 %, 0 %; seed 7",
+            "(tick feeds only): 50 .. 75.5 ms; faults drawn, orders refused / fills cut: 5 % / 0 %; seed 7",
         ),
     ],
 )
 def test_what_the_paper_venue_assumes_is_said(settings: dict[str, object], line: str) -> None:
     assert line in render(run_of((settings_changed(**settings), 0)))
+
+
+def test_on_okx_nothing_is_said_to_be_simulated() -> None:
+    text = render(run_of((settings_changed(venue="OKX"), 0)))
+    assert "fills: as OKX reported them" in text
+    assert "faults drawn" not in text
+    assert "bps" not in text.partition("Assumptions in force")[2]
 
 
 def test_an_unproven_run_says_so_and_a_failed_proof_shows_the_difference() -> None:
