@@ -73,6 +73,12 @@ def load(
     return settings
 
 
+def refuse_recording_elsewhere(settings: Settings) -> None:
+    """Raise CliError where recorded data would be traded on a real venue: nobody would fill its orders."""
+    if settings.trading.venue != "PAPER":
+        raise CliError(f"TAPELINE_VENUE={settings.trading.venue}: recorded data is traded on PAPER only")
+
+
 @contextmanager
 def open_log(url: str, *, read_only: bool = True) -> Iterator[EventLog]:
     """Open the log for as long as the block lasts. Raises LogError."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from services.commands.common import NO, JsonOption, emit, load, note
+from services.commands.common import NO, JsonOption, emit, load, note, refuse_recording_elsewhere
 from services.program import program
 
 FeedOption = Annotated[
@@ -45,6 +45,7 @@ def demo(
     if lang not in ("en", "zh"):
         raise typer.BadParameter(f"{lang}: must be en or zh", param_hint="--lang")
     settings = load(context)
+    refuse_recording_elsewhere(settings)
     from projections.embedded import EmbeddedPostgres
     from projections.migrate import migrate
     from services.demo import choose_feed, fresh_folder, run_demo

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.commands.common import NO, CliError, DbOption, JsonOption, LogOption, emit, load, note, open_log
+from services.commands.common import (
+    NO,
+    CliError,
+    DbOption,
+    JsonOption,
+    LogOption,
+    emit,
+    load,
+    note,
+    open_log,
+    refuse_recording_elsewhere,
+)
 from services.program import program
 
 if TYPE_CHECKING:
@@ -48,6 +59,8 @@ def run(
     live = _is_live(feed or [], instruments, speed)
     _refuse_unknown_language(lang)
     settings = load(context, log=log, db=db, more={"TAPELINE_API_PORT": None if port is None else str(port)})
+    if not live:
+        refuse_recording_elsewhere(settings)
     from services.demo import choose_feed
     from services.importer import warned
     from services.query.database import ReadDatabase

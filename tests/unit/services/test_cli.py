@@ -322,6 +322,13 @@ def test_doctor_names_the_gates_that_are_shut_and_then_where_orders_go(
     assert found["orders"]["detail"].startswith("demo: OKX's demo trading")
 
 
+@pytest.mark.parametrize("command", ["demo", "run"])
+def test_recorded_data_is_not_traded_on_okx(run: Run, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    monkeypatch.setenv("TAPELINE_VENUE", "OKX")
+    code, _, err = run(command)
+    assert (code, "recorded data is traded on PAPER only" in err) == (2, True)
+
+
 def test_the_message_about_a_missing_key_is_not_taken_for_the_key(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TAPELINE_MODE", "demo")
     monkeypatch.setenv("TAPELINE_VENUE", "OKX")
