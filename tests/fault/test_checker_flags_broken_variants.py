@@ -116,7 +116,7 @@ def newest_wins(log: BrokerLog, topic: str) -> list[Accepted]:
     """Take whatever is newer than what was seen."""
 
     class Reader(SeqReader):
-        def _is_next(self, seq: int) -> bool:
+        def take(self, seq: int) -> bool:
             if seq >= self.seq:
                 self.seq = seq + 1
                 return True
@@ -129,7 +129,7 @@ def dedup_only(log: BrokerLog, topic: str) -> list[Accepted]:
     """Drop only records whose event id was seen before."""
 
     class Reader(SeqReader):
-        def _is_next(self, seq: int) -> bool:
+        def take(self, seq: int) -> bool:
             return True
 
     seen: set[str] = set()
