@@ -11,7 +11,8 @@ from services.commands.common import NO, JsonOption, emit, load, note, refuse_re
 from services.program import program
 
 FeedOption = Annotated[
-    list[Path] | None, typer.Option("--feed", help="Recorded file; may be repeated. Default: the recordings, if any.")
+    list[Path] | None,
+    typer.Option("--feed", metavar="FILE", help="Recorded file; may be repeated. Default: the recordings, if any."),
 ]
 DemoLogOption = Annotated[
     str | None,

@@ -29,12 +29,17 @@ def _group() -> None:
 
 def import_files(
     context: typer.Context,
-    paths: Annotated[list[Path], typer.Argument(help="Files: candles, marks, funding, trades, raw WebSocket lines.")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE...", help="Files: candles, marks, funding, trades, raw WebSocket lines."),
+    ],
     log: LogOption = None,
     instruments: Annotated[
         Path | None, typer.Option("--instruments", help="The venue's own instruments reply, over the shipped table.")
     ] = None,
-    only: Annotated[list[str] | None, typer.Option("--instrument", help="Only this one; may be given again.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option("--instrument", metavar="ID", help="Only this one; may be given again.")
+    ] = None,
     start: Annotated[str | None, typer.Option("--from", help="From this moment on, ISO 8601 with its zone.")] = None,
     end: Annotated[str | None, typer.Option("--to", help="Before this moment.")] = None,
     warmup_days: Annotated[

@@ -27,7 +27,9 @@ FOLLOW_S = 60.0
 POLL_S = 0.05
 
 Topic = Annotated[str, typer.Argument(help="A topic; `tapeline log topics` lists them.")]
-Types = Annotated[list[str] | None, typer.Option("--type", help="Only these event types; may be given again.")]
+Types = Annotated[
+    list[str] | None, typer.Option("--type", metavar="TYPE", help="Only this event type; may be given again.")
+]
 Instrument = Annotated[str | None, typer.Option("--instrument", help="Only events of this instrument.")]
 Partition = Annotated[int | None, typer.Option("--partition", min=0, help="Only this partition (shard).")]
 

@@ -119,8 +119,9 @@ def _closed(run: Run, language: Language) -> list[str]:
         lines.append("  " + pad(reason, 14) + _trade_row(by_reason[reason]))
     lines.append("  " + pad(word("total", language), 14) + _trade_row(run.trades))
     for title, name_of in (("by_strategy", _strategy_of), ("by_instrument", _instrument_of)):
-        lines.append("  " + pad(word(title, language), 14))
-        for name in sorted({name_of(trade) for trade in run.trades}):
+        names = sorted({name_of(trade) for trade in run.trades})
+        lines += [f"  {word(title, language)}"] if names else []
+        for name in names:
             lines.append("  " + pad(name, 14) + _trade_row([t for t in run.trades if name_of(t) == name]))
     lines.append(f"{word('open', language)}: {len(run.open_positions)}")
     for position in run.open_positions.values():
