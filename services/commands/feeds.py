@@ -31,7 +31,7 @@ def import_files(
     context: typer.Context,
     paths: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE...", help="Files: candles, marks, funding, trades, raw WebSocket lines."),
+        typer.Argument(help="Files: candles, marks, funding, trades, raw WebSocket lines."),
     ],
     log: LogOption = None,
     instruments: Annotated[

@@ -12,7 +12,7 @@ LABELS: dict[str, tuple[str, str]] = {
     "days": ("days", "天"),
     "tape": ("Tape", "行情数据"),
     "bars": ("bars", "根K线"),
-    "history": ("of them history for warm-up", "其中为预热历史"),
+    "history": ("of them history for warm-up", "根为预热历史"),
     "marks": ("marks", "条标记价格"),
     "fundings": ("funding settlements", "次资金费结算"),
     "trades_public": ("public trades", "笔市场成交"),
