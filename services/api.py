@@ -24,6 +24,7 @@ from services.query.database import DatabaseUnavailable, ReadDatabase
 from services.query.health import health_router
 from services.query.reads import reads_router
 from services.settings import Settings
+from services.signals import stop_alarm
 from services.stores import open_database, open_existing_log
 from streams.log.base import EventLog, LogError
 from streams.pipeline import CODE_VERSION
@@ -61,6 +62,7 @@ def serve(settings: Settings) -> None:
     service = settings.service
     password = service.db_read_password.get_secret_value() if service.db_read_password else None
     log = open_existing_log(service.log)
+    stop_alarm()  # uvicorn raises the signal again when done; by default that would leave an embedded server behind
     try:
         with open_database(service.db.get_secret_value()) as dsn:
             database = ReadDatabase(dsn, password=password)

@@ -132,7 +132,7 @@ def test_the_api_command_serves_the_run(demo: tuple[Path, str]) -> None:
         assert trades
     finally:
         server.terminate()
-        server.wait(30)
+        assert server.wait(30) == 0
 
 
 def get(url: str) -> dict[str, object]:
