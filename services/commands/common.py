@@ -52,6 +52,7 @@ def load(
     *,
     log: str | None = None,
     db: str | None = None,
+    metrics_port: int | None = None,
     more: Mapping[str, str | None] | None = None,
     service: bool = False,
 ) -> Settings:
@@ -63,7 +64,12 @@ def load(
     from services.settings import load_settings
 
     options: Options = context.obj
-    given = {"TAPELINE_LOG": log, "TAPELINE_DB": db, "TAPELINE_LOG_LEVEL": "DEBUG" if options.debug else None}
+    given = {
+        "TAPELINE_LOG": log,
+        "TAPELINE_DB": db,
+        "TAPELINE_METRICS_PORT": None if metrics_port is None else str(metrics_port),
+        "TAPELINE_LOG_LEVEL": "DEBUG" if options.debug else None,
+    }
     overrides = {name: value for name, value in {**given, **(more or {})}.items() if value is not None}
     settings = load_settings(env_file=options.env_file, overrides=overrides)
     from services.logs import configure_logs

@@ -34,8 +34,7 @@ def okx_market(
 
     Exit code 75: an append is in doubt; start it again. 1: another market gateway or an import has taken over.
     """
-    more = {"TAPELINE_METRICS_PORT": None if metrics_port is None else str(metrics_port)}
-    settings = load(context, log=log, more=more, service=True)
+    settings = load(context, log=log, metrics_port=metrics_port, service=True)
     service = settings.service
     if service.shard >= shards:
         raise CliError(f"TAPELINE_SHARD={service.shard}: shards count from 0 and --shards is {shards}")

@@ -23,8 +23,7 @@ def projector(
     as_json: JsonOption = False,
 ) -> None:
     """Project every topic into PostgreSQL, rows and log position in one transaction, until stopped."""
-    more = {"TAPELINE_METRICS_PORT": None if metrics_port is None else str(metrics_port)}
-    settings = load(context, log=log, db=db, more=more, service=True)
+    settings = load(context, log=log, db=db, metrics_port=metrics_port, service=True)
     from projections.migrate import migrate
     from services.metrics.serve import serve_metrics
     from services.projection import MeteredProjector

@@ -38,8 +38,7 @@ def verify_run(
     as_json: JsonOption = False,
 ) -> None:
     """Run the recorded inputs again in the recorded order and compare every output. Exit 1: something differs."""
-    more = {"TAPELINE_METRICS_PORT": None if metrics_port is None else str(metrics_port)}
-    service = load(context, log=log, more=more, service=every is not None).service
+    service = load(context, log=log, metrics_port=metrics_port, service=every is not None).service
     if every is not None:
         _verify_for_ever(service, service.shard if shard is None else shard, every)
         return

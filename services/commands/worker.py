@@ -28,8 +28,7 @@ def worker(
     metrics_port: MetricsOption = None,
 ) -> None:
     """Run the trader's Faust worker until stopped. Exit 75: start it again, recovery decides what holds."""
-    more = {"TAPELINE_METRICS_PORT": None if metrics_port is None else str(metrics_port)}
-    settings = load(context, log=log, more=more, service=True)
+    settings = load(context, log=log, metrics_port=metrics_port, service=True)
     from services.metrics.serve import serve_metrics
     from services.metrics.worker import worker_registry
     from streams.app import run_worker

@@ -7,13 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from schemas.codec import decode
 from schemas.events.market import FeedState, FeedStatus
 from streams.log.sqlite import SqliteLog
 from tests.fakes.okx import FakeOkx, serving
+from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 BTC = "BTC-USDT-SWAP"
@@ -34,11 +34,13 @@ def _start(okx: FakeOkx, log: Path, **more: str) -> subprocess.Popen[str]:
 def test_it_needs_no_key_and_ends_cleanly_with_its_counts(tmp_path: Path) -> None:
     with serving() as okx:
         process = _start(okx, tmp_path / "log.db")
-        deadline = time.monotonic() + BOUND_S
-        while okx.run(lambda: okx.hub.subscribed("candle1m")) == 0:
-            assert process.poll() is None, process.communicate()[1]
-            assert time.monotonic() < deadline, "never subscribed"
-            time.sleep(0.05)
+        eventually(
+            lambda: okx.run(lambda: okx.hub.subscribed("candle1m")),
+            "a subscription",
+            alive=lambda: process.poll() is None,
+            said=lambda: process.communicate()[1] if process.poll() is not None else "",
+            patience_s=BOUND_S,
+        )
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=BOUND_S)
         asked = okx.run(lambda: [name for name, _ in okx.requests])
