@@ -143,7 +143,8 @@ class Shard:
             self.submit(self.trader.finish)
         try:
             if live:
-                await asyncio.wait_for(self.drained(), REVOKE_WAIT_S)
+                async with asyncio.timeout(REVOKE_WAIT_S):
+                    await self.drained()
         except TimeoutError as error:
             raise ShardLost(f"shard {self.number}: the batch in flight did not end in {REVOKE_WAIT_S} s") from error
         finally:

@@ -320,7 +320,8 @@ def test_a_stalled_connection_stays_open_and_silent() -> None:
         okx.hub.stall()
         okx.venue.print_trade(BTC, "50000", "1", "buy")
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(watching, 0.1)
+            async with asyncio.timeout(0.1):
+                await watching
         assert len(okx.hub.connections) == 1
 
     drive(scenario)

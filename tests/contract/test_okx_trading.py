@@ -15,16 +15,20 @@ from schemas.events.orders import AccountSnapshot
 from schemas.settings import SettingsError, TradingSettings
 from schemas.topics import REPORTS
 from services.bootstrap import prepare_log
-from services.gateways.okx.owner import OtherAccount
+from services.gateways.okx.desk import OrderDesk
+from services.gateways.okx.owner import OtherAccount, Owner
 from services.gateways.okx.start import StartRefused
 from services.gateways.okx.trade import TradingCounts, run_trading_gateway
-from services.gateways.okx.trading import Cadence
+from services.gateways.okx.trading import Cadence, TradingGateway
+from services.gateways.okx.venue import BillsDue
 from services.settings import Settings, load_settings
 from streams.log import create_log
 from streams.log.base import EventLog
 from streams.log.memory import MemoryLog
 from streams.log.sqlite import SqliteLog
+from tests.builders import btc_swap
 from tests.fakes.okx import DEMO_KEY, FakeOkx
+from tests.okx_desk import BTC, Desk, at_desk
 from tests.okx_floor import QUICK
 
 BOUND_S = 20
@@ -118,3 +122,23 @@ def test_it_waits_for_the_first_settings_and_stops_when_asked() -> None:
     asked = iter([False, False, True])
     assert trade(log, stopped=lambda: next(asked)) == TradingCounts(0, 0, 0)
     assert log.end_offset(REPORTS, 0) == 0
+
+
+def test_it_stops_although_an_update_comes_at_that_very_moment() -> None:
+    async def scenario(desk: Desk) -> bool:
+        owner = Owner("okx", "gateway-1", "test", "live 1")
+        orders = OrderDesk(
+            log_on("OKX"), 0, desk.client, owner, clock=desk.client.clock.now, instruments={BTC: btc_swap()}.get
+        )
+
+        def stopped() -> bool:
+            if gateway.reconciled < 2:  # the second is that of the connection: from then on it waits for updates
+                return False
+            gateway._take(BillsDue("transferred", desk.now()))
+            return True
+
+        gateway = TradingGateway(orders, stopped=stopped, cadence=QUICK)
+        await gateway.run()
+        return True
+
+    assert at_desk(scenario)

@@ -113,7 +113,8 @@ class TradingGateway:
             self.reconciled += bool(told)
             wait = self._cadence.reconcile_s if told else self._cadence.retry_s
             try:
-                await asyncio.wait_for(self._due.wait(), wait)
+                async with asyncio.timeout(wait):
+                    await self._due.wait()
             except TimeoutError:
                 continue
             await asyncio.sleep(self._cadence.settle_s)  # one for all that happened at once

@@ -68,7 +68,8 @@ async def serve(options: argparse.Namespace) -> None:
     while not stopping.is_set():
         market.step()
         try:
-            await asyncio.wait_for(stopping.wait(), options.step_ms / 1000)
+            async with asyncio.timeout(options.step_ms / 1000):
+                await stopping.wait()
         except TimeoutError:
             continue
     await okx.stop()

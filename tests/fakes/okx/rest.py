@@ -139,6 +139,7 @@ def _rows(body: str) -> list[Row]:
 
 async def _until(event: asyncio.Event, seconds: float) -> None:
     try:
-        await asyncio.wait_for(event.wait(), seconds)
+        async with asyncio.timeout(seconds):
+            await event.wait()
     except TimeoutError:
         return

@@ -283,8 +283,10 @@ def test_a_shard_given_up_while_it_recovers_is_neither_waited_for_nor_live_later
         starting = asyncio.ensure_future(shards.assign({0}))
         await asyncio.to_thread(entered.wait, 10)
         slow = shards._shards[0]
-        await asyncio.wait_for(shards.revoke(), 1)  # a second rebalance, sooner than the recovery ends
-        await asyncio.wait_for(starting, 1)
+        async with asyncio.timeout(20):
+            await shards.revoke()  # a second rebalance, sooner than the recovery ends
+        async with asyncio.timeout(20):
+            await starting
         assert not gate.is_set()
         gate.set()
         await slow.drained()

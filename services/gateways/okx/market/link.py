@@ -89,7 +89,8 @@ class Inbox:
         found: list[Frame | Down] = []
         if self._queue.empty():
             try:
-                found.append(await asyncio.wait_for(self._queue.get(), timeout_s))
+                async with asyncio.timeout(timeout_s):
+                    found.append(await self._queue.get())
             except TimeoutError:
                 return found
         while len(found) < limit and not self._queue.empty():

@@ -71,7 +71,8 @@ class RawClient(Client):  # type: ignore[misc]
         if self._reading is not None:
             self._reading.cancel()
         try:
-            await asyncio.wait_for(self.aiohttp_close(), CLOSE_S)
+            async with asyncio.timeout(CLOSE_S):
+                await self.aiohttp_close()
         except (TimeoutError, ClientError, OSError):
             self._finish("closed without an answer")
 
