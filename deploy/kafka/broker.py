@@ -9,6 +9,7 @@ any process kill, but only ``--flush`` (an fsync per message) keeps it through a
 from __future__ import annotations
 
 import argparse
+import fcntl
 import os
 import shutil
 import signal
@@ -73,11 +74,19 @@ def _jar_folder() -> Path:
 
 
 def resolve_jars() -> Path:
-    """Return the folder with the broker's jars, asking Maven for them the first time."""
+    """Return the folder with the broker's jars, asking Maven for them the first time: one process at a time."""
     folder = _jar_folder()
     if folder.is_dir():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
+    with (folder.parent / f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.is_dir():  # else somebody was faster while we waited
+            _fetch_jars(folder)
+    return folder
+
+
+def _fetch_jars(folder: Path) -> None:
     partial = Path(tempfile.mkdtemp(prefix=folder.name, dir=folder.parent))
     command = ["mvn", "-q", "-B", "-f", str(POM), "dependency:copy-dependencies", "-DincludeScope=runtime"]
     try:
@@ -85,11 +94,9 @@ def resolve_jars() -> Path:
         done = subprocess.run(command, capture_output=True, text=True, timeout=MAVEN_SECONDS, check=False)
         if done.returncode != 0:
             raise BrokerError(f"Maven could not fetch Kafka:\n{(done.stdout + done.stderr)[-2000:]}")
-        if not folder.is_dir():  # else another process was faster, and its folder is as good
-            partial.rename(folder)
+        partial.rename(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return folder
 
 
 def free_port() -> int:
