@@ -9,6 +9,7 @@ log cannot be reached; 75 start me again (fenced, unsure, fail-stop, no progress
 from __future__ import annotations
 
 import argparse
+import asyncio
 import importlib
 import logging
 import os
@@ -20,6 +21,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import faust.streams
+import uvloop
 from aiokafka.codec import has_zstd
 from faust.worker import Worker
 
@@ -174,6 +176,7 @@ def run_worker(
     """
     for name in NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())  # a fetch takes a dozen turns of the loop to its trader
     log = open_log(log_url)
     create_log(log, shards=shards)
 
