@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from tests.kafka_fixture import kafka_broker, kafka_url
-from tests.postgres_fixture import database, empty_database, home, migrated_template, postgres, shared_data
+from tests.postgres_fixture import (
+    database,
+    empty_database,
+    home,
+    migrated_template,
+    module_database,
+    postgres,
+    shared_data,
+)
 
 __all__ = [
     "database",
@@ -12,6 +20,7 @@ __all__ = [
     "kafka_broker",
     "kafka_url",
     "migrated_template",
+    "module_database",
     "postgres",
     "shared_data",
 ]

@@ -49,6 +49,12 @@ def database(postgres: EmbeddedPostgres, migrated_template: str) -> Iterator[str
     yield from _fresh_database(postgres, migrated_template)
 
 
+@pytest.fixture(scope="module")
+def module_database(postgres: EmbeddedPostgres, migrated_template: str) -> Iterator[str]:
+    """Return the DSN of a database with the schema in place, for all tests of a module that only read it."""
+    yield from _fresh_database(postgres, migrated_template)
+
+
 def _fresh_database(postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
     name = f"test_{next(_databases)}"
     create_database(postgres, name, template)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -41,23 +42,22 @@ ROUNDS = 7
 SETTINGS_OFF = Settings(load_settings(environ={}, env_file=None).service, SETTINGS)
 
 
-@pytest.fixture
-def log() -> MemoryLog:
+def filled_log() -> MemoryLog:
     filled = MemoryLog()
     filled.create_topics({topic.name: 1 for topic in TOPICS})
     filled.append(list(tape(ROUNDS)))
     return filled
 
 
-@pytest.fixture
-def reads(database: str) -> Iterator[ReadDatabase]:
-    opened = ReadDatabase(database)
-    yield opened
-    opened.close()
+@contextmanager
+def opened(database: str) -> Iterator[ReadDatabase]:
+    reads = ReadDatabase(database)
+    yield reads
+    reads.close()
 
 
-@pytest.fixture
-def api(log: MemoryLog, database: str, reads: ReadDatabase) -> Iterator[httpx.Client]:
+@contextmanager
+def asking(log: MemoryLog, database: str, reads: ReadDatabase) -> Iterator[httpx.Client]:
     """A client without a token, of an API over every event type projected ROUNDS times."""
     with Projector(LogSource(log), database) as projector:
         projector.run(until_caught_up=True)
@@ -65,6 +65,23 @@ def api(log: MemoryLog, database: str, reads: ReadDatabase) -> Iterator[httpx.Cl
         serving(create_app(log, reads, SETTINGS_OFF)) as url,
         httpx.Client(base_url=url, timeout=30) as client,
     ):
+        yield client
+
+
+@pytest.fixture(scope="module")
+def log() -> MemoryLog:
+    return filled_log()
+
+
+@pytest.fixture(scope="module")
+def reads(module_database: str) -> Iterator[ReadDatabase]:
+    with opened(module_database) as reads:
+        yield reads
+
+
+@pytest.fixture(scope="module")
+def api(log: MemoryLog, module_database: str, reads: ReadDatabase) -> Iterator[httpx.Client]:
+    with asking(log, module_database, reads) as client:
         yield client
 
 
@@ -150,38 +167,35 @@ def test_hostile_filter_values_are_values(api: httpx.Client, value: str) -> None
     assert api.get("/bars").json()["items"]
 
 
-def test_ready_says_no_while_the_projector_waits_for_a_number_that_does_not_come(
-    log: MemoryLog, database: str, reads: ReadDatabase
-) -> None:
-    clock, app = Clock(), FastAPI()
-    app.include_router(health_router(log, reads, shard=0, version="1", clock=clock))
+def test_ready_says_no_while_the_projector_waits_for_a_number_that_does_not_come(database: str) -> None:
+    log, clock, app = filled_log(), Clock(), FastAPI()
     at = log.end_offset("bars", 0)
     bar = log.read("bars", 0, at - 1, limit=1)[0]
     envelope, event = decode(bar.value)
     records = [NewRecord("bars", 0, bar.key, encode(envelope._replace(seq=at + n), event), 1) for n in (0, 1)]
     log.append(records[1:])
-    with (
-        Projector(LogSource(log), database) as projector,
-        serving(app) as url,
-        httpx.Client(base_url=url, timeout=30) as client,
-    ):
-        projector.run(until_caught_up=True)
-        assert client.get("/ready").status_code == 200
-        clock.now = 10.0
-        response = client.get("/ready")
-        assert (response.status_code, response.json()["status"]) == (503, "not ready")
-        missing = {"topic": "bars", "partition": 0, "expected_seq": at, "seen_seq": at + 1, "age_s": 10.0}
-        assert response.json()["database"]["unfilled"] == [missing]
-        assert f"bars[0]: seq {at} is missing for 10 s" in response.json()["database"]["reason"]
-        log.append(records)
-        projector.run(until_caught_up=True)
-        assert client.get("/ready").json()["database"].get("reason") is None
+    with opened(database) as reads, Projector(LogSource(log), database) as projector:
+        app.include_router(health_router(log, reads, shard=0, version="1", clock=clock))
+        with serving(app) as url, httpx.Client(base_url=url, timeout=30) as client:
+            projector.run(until_caught_up=True)
+            assert client.get("/ready").status_code == 200
+            clock.now = 10.0
+            response = client.get("/ready")
+            assert (response.status_code, response.json()["status"]) == (503, "not ready")
+            missing = {"topic": "bars", "partition": 0, "expected_seq": at, "seen_seq": at + 1, "age_s": 10.0}
+            assert response.json()["database"]["unfilled"] == [missing]
+            assert f"bars[0]: seq {at} is missing for 10 s" in response.json()["database"]["reason"]
+            log.append(records)
+            projector.run(until_caught_up=True)
+            assert client.get("/ready").json()["database"].get("reason") is None
 
 
-def test_ready_shows_the_lag_of_the_projector(api: httpx.Client, log: MemoryLog) -> None:
-    assert api.get("/ready").json()["database"]["projector_lag_records"] == 0
-    log.append(list(tape(1)))
-    body = api.get("/ready").json()
+def test_ready_shows_the_lag_of_the_projector(database: str) -> None:
+    log = filled_log()
+    with opened(database) as reads, asking(log, database, reads) as api:
+        assert api.get("/ready").json()["database"]["projector_lag_records"] == 0
+        log.append(list(tape(1)))
+        body = api.get("/ready").json()
     assert body["status"] == "ready"
     assert body["database"]["lag_by_topic"]["ticks"] == len(BY_NAME["ticks"].events)
 
