@@ -6,6 +6,7 @@ Source: domain definitions, section 2.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from decimal import Decimal, InvalidOperation
@@ -159,10 +160,15 @@ class TradingSettings:
         unknown = [name for name in self.strategies if name not in STRATEGIES]
         if unknown:
             raise SettingsError(f"strategies={','.join(unknown)}: must be among {', '.join(STRATEGIES)}")
+        strange = [name for name in self.instruments_allowed if not INSTRUMENT_ID.fullmatch(name)]
+        if strange:
+            raise SettingsError(f"instruments_allowed={strange[0]}: must be like BTC-USDT-SWAP or BTC-USDT")
         if self.drawdown_warn_pct >= self.drawdown_halt_pct:
             raise SettingsError(f"drawdown_warn_pct={self.drawdown_warn_pct}: must be below drawdown_halt_pct")
 
 
+INSTRUMENT_ID = re.compile(r"[A-Z0-9]{1,20}-[A-Z0-9]{1,20}(-SWAP)?")
+"""The venue's name of a swap or spot instrument."""
 _ZERO = Decimal(0)
 NUMBER_MAX = Decimal(10) ** 12
 """Largest number of any setting: seconds or microseconds of it, added to a moment, still fit the wire's 64 bits."""

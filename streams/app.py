@@ -170,7 +170,8 @@ def run_worker(
     """Run the Faust worker on a log until it is stopped; return 0, or RESTART when the app crashed.
 
     worker_id: unique among the workers of a log and the same after a restart, which then keeps its shards.
-    until_idle: stop cleanly once every input on the log has been taken.
+    until_idle: stop cleanly once every input on the log has been taken; LogError where a shard has no settings, which
+    would be waited for without end.
     watch: called once with the shards of this worker, for metrics.
     A trader that stops ends the process with RESTART from inside.
     """
@@ -179,6 +180,10 @@ def run_worker(
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())  # a fetch takes a dozen turns of the loop to its trader
     log = open_log(log_url)
     create_log(log, shards=shards)
+    if until_idle and (empty := [shard for shard in range(shards) if not log.end_offset("settings", shard)]):
+        raise LogError(
+            f"shard {empty[0]} has no settings yet: nothing can be taken; `tapeline feed import` writes them"
+        )
 
     def make_trader(shard: int) -> Trader:
         return Trader(log, shard, stages, worker=worker_id, code_version=code_version)

@@ -14,11 +14,12 @@ from schemas.envelope import Event
 from schemas.events import control
 from schemas.events.common import TradingState
 from schemas.plan_document import PlanDocumentError, parse_plan_document
+from schemas.settings import INSTRUMENT_ID
 from schemas.values import Money
 from services.commands.common import DONE, MISSING, NO, CliError, JsonOption, LogOption, emit, load, open_log
 from services.control.answers import describe, in_words
 from services.control.commands import CommandDesk
-from services.control.symbols import AMOUNT, INSTRUMENT
+from services.control.symbols import AMOUNT
 
 WaitOption = Annotated[float, typer.Option("--wait", min=0.0, max=600.0, help="Seconds to wait for the outcome.")]
 ReasonOption = Annotated[str | None, typer.Option("--reason", help="Why, for the record.")]
@@ -160,7 +161,7 @@ def status(context: typer.Context, log: LogOption = None, as_json: JsonOption = 
 
 
 def _known(desk: CommandDesk, instrument_id: str) -> str:
-    if not INSTRUMENT.fullmatch(instrument_id):
+    if not INSTRUMENT_ID.fullmatch(instrument_id):
         raise CliError(f"{instrument_id}: must look like BTC-USDT-SWAP or BTC-USDT")
     if not desk.knows(instrument_id):
         raise CliError(f"{instrument_id}: unknown instrument, neither in TAPELINE_INSTRUMENTS_ALLOWED nor on the log")

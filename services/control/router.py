@@ -26,12 +26,13 @@ from schemas.events.control import (
     TransferCash,
 )
 from schemas.plan_document import PlanDocumentError, parse_plan_document
+from schemas.settings import INSTRUMENT_ID
 from services.control import bodies
 from services.control.answers import describe
 from services.control.commands import Answer, CommandDesk
 from services.control.limits import RateLimit
 from services.control.requests import flag, money_amount, only, parse_object, pause_state, read_body, text
-from services.control.symbols import INSTRUMENT, SymbolError, instrument_of
+from services.control.symbols import SymbolError, instrument_of
 from services.errors import ApiError, FieldError, invalid
 
 Body = Annotated[bytes, Depends(read_body)]
@@ -107,7 +108,7 @@ def _add_plan_routes(router: APIRouter, desk: CommandDesk, wait_s: float) -> Non
         only(fields, "instrument_id")
         named = text(fields, "instrument_id", required=symbol is None)
         instrument_id = _instrument(symbol, market_type) if symbol is not None else named
-        if instrument_id is None or not INSTRUMENT.fullmatch(instrument_id):
+        if instrument_id is None or not INSTRUMENT_ID.fullmatch(instrument_id):
             raise invalid("instrument_id", f"{instrument_id!r} must look like BTC-USDT-SWAP or BTC-USDT")
         return respond(desk.ask(ClosePosition(desk.account_id, _known(desk, instrument_id)), wait_s=wait_s))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 _SYMBOL = re.compile(r"[A-Z0-9]{1,20}-[A-Z0-9]{1,20}")
-INSTRUMENT = re.compile(r"[A-Z0-9]{1,20}-[A-Z0-9]{1,20}(-SWAP)?")
 AMOUNT = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,8})?")
 """An amount of money, as far as it may have to be written down."""
 MARKET_TYPES = ("perp", "spot")

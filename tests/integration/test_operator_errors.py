@@ -85,3 +85,11 @@ def test_run_ends_at_once_with_what_its_worker_said(home: Path) -> None:
     done = tapeline(home, "run", *places, "--folder", str(home / "logs"))
     assert_said_in_one_line(done)
     assert "worker ended with exit code 1; see " in done.stderr
+
+
+def test_a_worker_that_is_to_stop_when_idle_does_not_wait_for_settings_nobody_writes(home: Path) -> None:
+    done = tapeline(home, "worker", "--log", f"sqlite:///{home}/log.db", "--until-idle")
+    assert "shard 0 has no settings yet" in done.stderr
+    assert "tapeline feed import" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 3

@@ -67,6 +67,7 @@ def test_the_command_line_wins_over_the_environment_over_the_file(tmp_path: Path
         ("TAPELINE_COOLDOWN_S", "9" * 20, "must be a whole number"),
         ("TAPELINE_COOLDOWN_S", "9" * 5000, "must be a whole number"),
         ("TAPELINE_RULES_ENABLED", "maybe", "must be true or false"),
+        ("TAPELINE_INSTRUMENTS_ALLOWED", "BTC-USDT,eth/usdt", "eth/usdt: must be like BTC-USDT-SWAP"),
         ("TAPELINE_MARGIN_MODE", "HEDGED", "must be one of ISOLATED, CROSS"),
         ("TAPELINE_DRAWDOWN_WARN_PCT", "40", "must be below drawdown_halt_pct"),
         ("TAPELINE_DRAWDOWN_HALT_PCT", "25", "TAPELINE_DRAWDOWN_WARN_PCT=30: must be below drawdown_halt_pct"),
