@@ -13,6 +13,9 @@ from threading import Event as Alarm
 from threading import Lock
 from uuid import uuid4
 
+import structlog
+from structlog.contextvars import bound_contextvars
+
 from schemas.codec import decode, encode
 from schemas.envelope import NOT_SEQUENCED, Envelope, Event
 from schemas.events import control, plan, risk
@@ -30,6 +33,7 @@ POLL_LIMIT = 500
 SCAN_LIMIT = 5_000
 PRODUCER = "control"
 
+_log = structlog.get_logger("tapeline.control")
 _INSTRUMENT = headers_of(InstrumentDefined)
 _COMMAND_ID = re.compile(r"[0-9a-f]{32}")
 _FINAL_PLAN = (plan.PlanProposed, plan.PlanDeclined, control.CommandHandled)
@@ -75,7 +79,11 @@ class CommandDesk:
         """
         starts = {topic: self._log.end_offset(topic, self._shard) for topic in ANSWER_TOPICS}
         command_id = self._append(command)
-        return self._wait(command_id, command, starts, time.monotonic() + wait_s)
+        with bound_contextvars(correlation_id=command_id):
+            answer = self._wait(command_id, command, starts, time.monotonic() + wait_s)
+            outcome = None if answer.outcome is None else type(answer.outcome[1]).__name__
+            _log.info("command", command=type(command).__name__, outcome=outcome, refused=answer.refused)
+        return answer
 
     def find(self, command_id: str) -> Answer | None:
         """Return what the whole log knows of a command; None: no such command. Looks from the end back."""
