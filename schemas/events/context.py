@@ -38,7 +38,10 @@ class NewsItem(Event):
 
 @dataclass(frozen=True, slots=True)
 class TrendPoint(Event):
-    """Search interest in a keyword, 0 to 100 within its export. ``partial``: the period was not over yet."""
+    """Search interest in a keyword, 0 to 100 within its export. ``partial``: the period was not over yet.
+
+    ``anomaly``: why it was set aside; empty: it may be used.
+    """
 
     source: str
     keyword: str
@@ -46,6 +49,7 @@ class TrendPoint(Event):
     ts_from: Micros
     ts_to: Micros
     partial: bool
+    anomaly: str = ""
 
 
 @dataclass(frozen=True, slots=True)

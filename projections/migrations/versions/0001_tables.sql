@@ -1321,6 +1321,7 @@ CREATE TABLE trends (
   ts_from TIMESTAMP WITH TIME ZONE NOT NULL,
   ts_to TIMESTAMP WITH TIME ZONE NOT NULL,
   partial BOOLEAN NOT NULL,
+  anomaly TEXT NOT NULL,
   CONSTRAINT trends_pkey PRIMARY KEY (ts_event, log_partition, log_offset)
 );
 CREATE INDEX trends_event_id_idx ON trends (event_id);

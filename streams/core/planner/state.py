@@ -251,13 +251,20 @@ def _news(state: PlannerState, event: NewsItem, message: Message) -> None:
 
 
 def _trend(state: PlannerState, event: TrendPoint, message: Message) -> None:
-    words = f"search interest in {event.keyword}: {plain(event.value)} of 100{' (so far)' if event.partial else ''}"
-    _note(state, event.source, words, message)
+    if not event.anomaly:
+        words = f"{plain(event.value)} of 100{' (so far)' if event.partial else ''}"
+        _number(state, event.source, f"search interest in {event.keyword}: ", words, message)
 
 
 def _onchain(state: PlannerState, event: OnchainMetric, message: Message) -> None:
     if not event.anomaly:
-        _note(state, event.source, f"{event.name}: {plain(event.value)} {event.unit}", message)
+        _number(state, event.source, f"{event.name}: ", f"{plain(event.value)} {event.unit}", message)
+
+
+def _number(state: PlannerState, source: str, subject: str, words: str, message: Message) -> None:
+    """Note a number in place of the one before it, so that a source that speaks often does not push out the others."""
+    state.notes = tuple(note for note in state.notes if note.source != source or not note.text.startswith(subject))
+    _note(state, source, subject + words, message)
 
 
 def _note(state: PlannerState, source: str, words: str, message: Message) -> None:

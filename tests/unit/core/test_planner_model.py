@@ -284,12 +284,24 @@ def test_context_reaches_the_model_as_words_with_their_ids_the_newest_last() -> 
     spec.when(message(OnchainMetric("mempool", "fee", Ratio(D("12.5")), "sat/vB", None), event_id="fee-1"))
     spec.when(message(OnchainMetric("mempool", "fee", Ratio(D(-3)), "sat/vB", None, "negative"), event_id="fee-2"))
     spec.when(message(TrendPoint("trends", "bitcoin", Ratio(D(74)), T0, T0, True), event_id="trend-1"))
+    spec.when(message(TrendPoint("trends", "bitcoin", Ratio(D(101)), T0, T0, True, "above 100"), event_id="trend-2"))
     facts = json.loads(spec.when(COMMAND).of(CompletionRequested)[0].facts)
     assert [(note["event_id"], note["text"]) for note in facts["context"]] == [
         ("news-1", hostile),
         ("fee-1", "fee: 12.5 sat/vB"),
         ("trend-1", "search interest in bitcoin: 74 of 100 (so far)"),
     ]
+
+
+def test_a_number_takes_the_place_of_the_one_before_it_and_of_no_other() -> None:
+    spec = desk()
+    for number in range(NOTES_MAX):
+        spec.when(message(OnchainMetric("mempool", "fee", Ratio(D(number)), "sat/vB", None), event_id=f"fee-{number}"))
+        spec.when(message(OnchainMetric("mempool", "fee_1h", Ratio(D(1)), "sat/vB", None), event_id=f"hour-{number}"))
+        spec.when(message(TrendPoint("trends", "bitcoin", Ratio(D(number)), T0, T0, True), event_id=f"t-{number}"))
+    spec.when(message(NewsItem("rss", "1", "fee: of nobody", "", None, True), event_id="news-1"))
+    facts = json.loads(spec.when(COMMAND).of(CompletionRequested)[0].facts)
+    assert [note["event_id"] for note in facts["context"]] == ["fee-19", "hour-19", "t-19", "news-1"]
 
 
 def test_context_is_bounded_in_number_and_length() -> None:
