@@ -48,6 +48,7 @@ ERRORS: dict[str, int] = {
     "schemas.codec:CodecError": BAD_INPUT,
     "services.feeds.model:FeedError": BAD_INPUT,
     "services.gateways.okx.market.errors:MarketGatewayError": MISSING,
+    "services.sole_writer:WriterStopped": RESTART,
     "services.gateways.okx.start:StartRefused": BAD_INPUT,
     "services.gateways.okx.owner:OtherAccount": BAD_INPUT,
     "services.gateways.okx.owner:GatewayStopped": RESTART,

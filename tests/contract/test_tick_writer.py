@@ -13,10 +13,10 @@ from schemas.events.common import Side
 from schemas.events.market import Channel, FeedOrigin, FeedState, FeedStatus, FundingSettled, Trade, VenueBar
 from schemas.values import Micros, Price, Quantity, Rate
 from services.feeds.model import RANK_BAR, RANK_SETTLED, RANK_TICK, Parsed
-from services.gateways.okx.market.errors import AppendInDoubt, Displaced
 from services.gateways.okx.market.tail import read_tail
-from services.gateways.okx.market.writer import CHUNK, TickWriter, session_of
+from services.gateways.okx.market.writer import CHUNK, STAGE, TickWriter
 from services.running import RESTART
+from services.sole_writer import AppendInDoubt, Displaced, session_of
 from streams.log import create_log, open_log
 from streams.log.base import EventLog, LogError, NewRecord
 from streams.log.memory import MemoryLog
@@ -107,7 +107,7 @@ def test_a_writer_takes_up_where_the_log_ends(log: EventLog) -> None:
     [("tapeline/0.1.0 okx-market/17", 17), ("tapeline/0.1.0", None), ("", None)],
 )
 def test_a_session_is_read_from_the_producer(producer: str, session: int | None) -> None:
-    assert session_of(producer) == session
+    assert session_of(producer, STAGE) == session
 
 
 def test_the_tail_of_an_empty_log_is_empty(log: EventLog) -> None:

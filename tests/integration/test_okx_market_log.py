@@ -15,7 +15,8 @@ from schemas.codec import encode
 from schemas.events.data import BarClosed, GapClosed, GapOpened, TickQuarantined
 from schemas.events.market import Channel, FeedState, FeedStatus, FundingSettled, InstrumentDefined, Trade, VenueBar
 from services.bootstrap import build_trader
-from services.gateways.okx.market.errors import Displaced, VenueRefused, VenueUnreachable
+from services.gateways.okx.market.errors import VenueRefused, VenueUnreachable
+from services.sole_writer import Displaced
 from streams.batch import run_batch
 from streams.log.base import NewRecord
 from streams.log.memory import MemoryLog

@@ -19,17 +19,5 @@ class VenueRefused(MarketGatewayError):
     exit_code = 2
 
 
-class Displaced(MarketGatewayError):
-    """Somebody else writes this partition of ``ticks``: the one that came last goes on, this process stops."""
-
-    exit_code = 1
-
-
-class AppendInDoubt(MarketGatewayError):
-    """Nobody can tell whether ticks reached the log: start again, its end decides."""
-
-    exit_code = 75
-
-
 class TooManyBadFrames(MarketGatewayError):
     """The venue's frames can no longer be read: its format has changed, or this is not OKX."""

@@ -89,7 +89,7 @@ async def run_market_gateway(
 ) -> MarketCounters:
     """Put OKX's market data of these instruments (default: those allowed) on the log until stopped; return the counts.
 
-    Raises MarketGatewayError, SettingsError, LogError: what must end the process.
+    Raises MarketGatewayError, WriterStopped, SettingsError, LogError: what must end the process.
     """
     counts = counters or MarketCounters()
     wanted = settings.instruments_allowed if instruments is None else tuple(instruments)
