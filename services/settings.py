@@ -22,6 +22,7 @@ from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfig
 from pydantic_settings.sources import PydanticBaseSettingsSource
 
 from schemas.settings import SettingsError, TradingSettings
+from services.adapters.settings import ContextSettings
 from services.gateways.okx.market.subscriptions import parse_channels
 from services.secret_files import file_variable, with_secret_files
 
@@ -36,7 +37,7 @@ _SCHEMES_LOG = ("sqlite:///", "kafka://", "memory://")
 _SCHEMES_DB = ("embedded:", "postgresql://", "postgresql+psycopg://")
 
 
-class ServiceSettings(BaseSettings):
+class ServiceSettings(ContextSettings):
     """Everything the services need beside the trading settings."""
 
     model_config = SettingsConfigDict(extra="ignore", env_file_encoding="utf-8", populate_by_name=True)

@@ -2,9 +2,10 @@
 
 One writer a partition, and the one that started last is it. Each writes its session (when it started) into the envelope
 of its records. An append tells the offsets it got; if they are not the ones right after our own last, somebody else has
-written in between, and what they wrote says who: a later session, or anything that is no such writer: we stop. An earlier
-session: it has not noticed yet, will at its own next append, and we go on. So two never write on for long, and the log
-says whose each record is. An append in doubt ends the process: the next start reads the log's end and knows (ADR 23).
+written in between, and what they wrote says who: a later session, or anything that is no such writer: we stop. An
+earlier session: it has not noticed yet, will at its own next append, and we go on. So two never write on for long, and
+the log says whose each record is. An append in doubt ends the process: the next start reads the log's end and knows.
+Source: ADR 23.
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ class Service(StrEnum):
     API = "api"
     MARKET = "market"
     VERIFIER = "verifier"
+    ADAPTERS = "adapters"
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +271,38 @@ _VERIFIER = (
     ),
 )  # fmt: skip
 
-CATALOG: tuple[Metric, ...] = _WORKER + _PROJECTOR + _API + _MARKET + _VERIFIER
+_ADAPTERS = (
+    Metric(
+        "tapeline_source_state_level", Kind.GAUGE, Service.ADAPTERS, "0 UP, 1 STALE, 2 DOWN",
+        "Whether a context source delivers, as of its last answer.", ("source",),
+    ),
+    Metric(
+        "tapeline_source_last_ok_timestamp_seconds", Kind.GAUGE, Service.ADAPTERS, "seconds since 1970",
+        "When a context source last gave something usable.", ("source",),
+    ),
+    Metric(
+        "tapeline_source_items_total", Kind.COUNTER, Service.ADAPTERS, "events",
+        "Events of a context source written to the log, changes of its state among them.", ("source",),
+    ),
+    Metric(
+        "tapeline_source_set_aside_total", Kind.COUNTER, Service.ADAPTERS, "values",
+        "Headlines and numbers in the answers of a context source that no decision may use, repeats too.", ("source",),
+    ),
+    Metric(
+        "tapeline_source_failures_total", Kind.COUNTER, Service.ADAPTERS, "attempts",
+        "Attempts to ask a context source that failed, by how.", ("source", "kind"),
+    ),
+    Metric(
+        "tapeline_source_breaker_open", Kind.GAUGE, Service.ADAPTERS, "0 or 1",
+        "Whether a context source is not asked for a while, after too many failures.", ("source",),
+    ),
+    Metric(
+        "tapeline_context_held_back", Kind.GAUGE, Service.ADAPTERS, "0 or 1",
+        "Whether context waits to be written because the log has no live market.",
+    ),
+)  # fmt: skip
+
+CATALOG: tuple[Metric, ...] = _WORKER + _PROJECTOR + _API + _MARKET + _VERIFIER + _ADAPTERS
 
 
 class Metrics:
