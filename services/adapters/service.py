@@ -102,7 +102,8 @@ class Adapters:
     async def _settle(self) -> None:
         """Take in what has come, wait a little for more, and write what may be written."""
         with suppress(TimeoutError):
-            self._take(await asyncio.wait_for(self._fresh.get(), self._look_s))
+            async with asyncio.timeout(self._look_s):
+                self._take(await self._fresh.get())
         while not self._fresh.empty():
             self._take(self._fresh.get_nowait())
         await asyncio.to_thread(self._flush)
