@@ -92,10 +92,11 @@ def at_desk(
     known: tuple[ApiKey, ...] = (LIVE_KEY, DEMO_KEY),
     mode: PositionMode = PositionMode.NET,
     order_timeout_ms: int = 5000,
+    paced: bool = False,
 ) -> T:
     """Run a scenario at a fake OKX whose BTC trades at 80,000, within a bound; returns what it returns.
 
-    ``key``: the client's; ``known``: the keys of the account.
+    ``key``: the client's; ``known``: the keys of the account; ``paced``: the client spaces its requests.
     """
 
     async def run() -> T:
@@ -110,7 +111,7 @@ def at_desk(
                 hosts,
                 mode,
                 order_timeout_ms=order_timeout_ms,
-                paced=False,
+                paced=paced,
             )
             desk = Desk(okx, client)
             try:

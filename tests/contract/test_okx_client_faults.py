@@ -106,6 +106,17 @@ def test_a_storm_of_orders_meets_the_venues_own_limit() -> None:
     at_desk(scenario)
 
 
+def test_a_storm_of_orders_is_spaced_so_that_the_venue_refuses_none() -> None:
+    async def scenario(desk: Desk) -> None:
+        orders = [intended(f"o{n}", limit_price="79000", quantity="0.01") for n in range(70)]
+        answers = asyncio.gather(*(submitted(desk, order) for order in orders))
+        outcomes = await answers
+        assert [outcome for outcome in outcomes if not isinstance(outcome, Accepted)] == []
+        assert count(desk, "trade/order") == len(desk.okx.venue.trading.open_orders(BTC)) == 70
+
+    at_desk(scenario, paced=True)
+
+
 def test_an_id_that_is_at_the_venue_is_in_doubt_never_refused() -> None:
     async def scenario(desk: Desk) -> None:
         await submitted(desk, market("held"))

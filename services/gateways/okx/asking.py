@@ -10,6 +10,7 @@ import ccxt
 
 from services.gateways.okx.exchange import OkxExchange, VenueReply
 from services.gateways.okx.fields import PayloadError, Row
+from services.gateways.okx.pace import NoTurn, Pace
 from services.gateways.okx.venue import VenueUnavailable
 
 PAGE = 100
@@ -17,35 +18,25 @@ PAGES_MAX = 100
 """More rows than this in one answer is not a question we ask."""
 NOT_FOUND = frozenset({"51603"})
 """OKX: the order does not exist."""
-FAILURES = (ccxt.BaseError, aiohttp.ClientError, OSError, TimeoutError)
-COSTS = {
-    "account/balance": 2,
-    "account/bills": 2,
-    "account/bills-archive": 4,
-    "account/config": 4,
-    "account/positions": 2,
-    "account/trade-fee": 4,
-    "public/time": 2,
-    "trade/fills-history": 2,
-}
-"""Weight of an endpoint where it is not 1, in ccxt's units (one is 110 ms). Source: ccxt's table of OKX's limits."""
+FAILURES = (ccxt.BaseError, aiohttp.ClientError, OSError, TimeoutError, NoTurn)
 
 T = TypeVar("T")
 
 
 class Questions:
-    """Asks one OKX client."""
+    """Asks one OKX client, each question in its turn."""
 
-    def __init__(self, exchange: OkxExchange) -> None:
-        self._exchange = exchange
+    def __init__(self, exchange: OkxExchange, pace: Pace) -> None:
+        self._exchange, self._pace = exchange, pace
 
     async def rows(
         self, path: str, parameters: Mapping[str, str] | None = None, *, public: bool = False
     ) -> list[dict[str, Any]]:
         """Return the rows of an answer; none where OKX says that the order does not exist."""
-        access, config = "public" if public else "private", {"cost": COSTS.get(path, 1)}
+        access = "public" if public else "private"
         try:
-            reply = await self._exchange.request(path, [access], "GET", dict(parameters or {}), config)
+            await self._pace.turn(f"GET {path}")
+            reply = await self._exchange.request(path, [access], "GET", dict(parameters or {}))
         except VenueReply as error:
             if str(error.reply["code"]) in NOT_FOUND:
                 return []

@@ -34,6 +34,7 @@ from services.gateways.okx.facts import (
 )
 from services.gateways.okx.hosts import Hosts
 from services.gateways.okx.outcomes import read_outcome
+from services.gateways.okx.pace import ORDERS, NoTurn, Pace
 from services.gateways.okx.requests import ENTRY_TAG, NotSendable, Request
 from services.gateways.okx.stream import PrivateStream
 from services.gateways.okx.updates import Reader, Remembered, identity
@@ -64,9 +65,9 @@ log = structlog.get_logger(__name__)
 class OkxClient:
     """A VenueClient. Orders have a connection pool of their own, so that no query delays them."""
 
-    def __init__(self, orders: OkxExchange, queries: OkxExchange, mode: PositionMode) -> None:
-        self._orders, self._queries, self._mode = orders, queries, mode
-        self._questions, self._reader = Questions(queries), Reader()
+    def __init__(self, orders: OkxExchange, queries: OkxExchange, mode: PositionMode, pace: Pace) -> None:
+        self._orders, self._queries, self._mode, self._pace = orders, queries, mode, pace
+        self._questions, self._reader = Questions(queries, pace), Reader()
         self._makers = Remembered[dict[str, str]]()
         self.clock = VenueClock()
         self._stream = PrivateStream(queries, self._reader.read, self.clock.now, self._keep_time)
@@ -82,7 +83,7 @@ class OkxClient:
             request = requests.place(order, instrument, self._mode)
         except NotSendable as error:
             return Refused("NOT_SENDABLE", str(error))
-        return await self._send(request, order.valid_until or now + SEND_DEADLINE_US)
+        return await self._send(request, order.instrument_id, order.valid_until or now + SEND_DEADLINE_US)
 
     async def amend(self, change: AmendIntended, order: OrderIntended, instrument: InstrumentDefined) -> Outcome:
         """See VenueClient."""
@@ -90,14 +91,20 @@ class OkxClient:
             request = requests.amend(change, order, instrument)
         except NotSendable as error:
             return Refused("NOT_SENDABLE", str(error))
-        return await self._send(request, self.clock.now() + SEND_DEADLINE_US)
+        return await self._send(request, order.instrument_id, self.clock.now() + SEND_DEADLINE_US)
 
     async def cancel(self, order: OrderIntended) -> Outcome:
         """See VenueClient."""
-        return await self._send(requests.cancel(order), None)
+        return await self._send(requests.cancel(order), order.instrument_id, None)
 
-    async def _send(self, request: Request, deadline: int | None) -> Outcome:
-        """Send once. ``deadline``: UTC microseconds by the venue's clock, where OKX knows one for the request."""
+    async def _send(self, request: Request, instrument_id: str, deadline: int | None) -> Outcome:
+        """Send once, in its turn. ``deadline``: UTC microseconds by the venue's clock; None: a cancel is never late."""
+        try:
+            await self._turn(request, instrument_id, counts=deadline is not None)
+        except NoTurn as error:
+            return _unanswered(error)
+        if deadline is not None and self.clock.now() >= deadline:
+            return Refused("PAST_VALID_UNTIL", f"deadline={deadline} went by while its turn was waited for")
         parameters = request.parameters
         if deadline is not None and not request.algo:
             assert isinstance(parameters, dict)
@@ -109,6 +116,11 @@ class OkxClient:
         except FAILURES as error:
             return _unanswered(error)
         return read_outcome(reply, algo=request.algo)
+
+    async def _turn(self, request: Request, instrument_id: str, *, counts: bool) -> None:
+        if counts:
+            await self._pace.turn(ORDERS)
+        await self._pace.turn(f"POST {request.path}", "" if request.algo else instrument_id)
 
     # --- orders and fills
 
@@ -236,6 +248,7 @@ class OkxClient:
     async def _change_leverage(self, wanted: dict[str, str], side: str) -> Refused | InDoubt | None:
         parameters = {**wanted, "posSide": side} if side else wanted
         try:
+            await self._pace.turn("POST account/set-leverage")
             await self._queries.request("account/set-leverage", ["private"], "POST", parameters)
         except VenueReply as error:
             outcome = read_outcome(error.reply, algo=False, http_status=error.http_status)
@@ -251,6 +264,7 @@ class OkxClient:
         path = "trade/cancel-all-after"
         parameters = {"timeOut": str(timeout_s), "tag": ENTRY_TAG}
         try:
+            await self._pace.turn(f"POST {path}")
             reply = await self._queries.request(path, ["private"], "POST", parameters)
             row = reply["data"][0]
         except (*FAILURES, LookupError, TypeError) as error:
@@ -303,17 +317,20 @@ def connect(
 ) -> OkxClient:
     """Return a client of an account; nothing is sent yet. Ask ``server_time`` first: signatures follow that clock.
 
-    ``paced``: queries are spaced within OKX's limits; orders never wait, the trader's own limit spaces them.
+    ``paced``: requests are spaced within OKX's limits, each endpoint by itself.
     """
     return OkxClient(
-        exchange(credentials, hosts, timeout_ms=order_timeout_ms, rate_limited=False),
-        exchange(credentials, hosts, timeout_ms=QUERY_TIMEOUT_MS, rate_limited=paced),
+        exchange(credentials, hosts, timeout_ms=order_timeout_ms),
+        exchange(credentials, hosts, timeout_ms=QUERY_TIMEOUT_MS),
         mode,
+        Pace() if paced else Pace({}),
     )
 
 
 def _unanswered(error: BaseException) -> Refused | InDoubt:
     """Return what a request without an answer came to: in doubt, unless it certainly never left this machine."""
+    if isinstance(error, NoTurn):
+        return Refused("NOT_SENT", str(error), retryable=True)
     if isinstance(error.__cause__, aiohttp.ClientConnectorError) or isinstance(error, ccxt.ExchangeClosedByUser):
         return Refused("NOT_SENT", f"no connection: {str(error.__cause__ or error)[:200]}", retryable=True)
     return InDoubt(f"{type(error).__name__}: {str(error)[:200]}")

@@ -125,17 +125,15 @@ def confirmed(channel: str) -> str:
     return f"confirmed:{channel}"
 
 
-def exchange(
-    credentials: Credentials, hosts: Hosts, *, timeout_ms: int = 10_000, rate_limited: bool = True
-) -> OkxExchange:
-    """Return a client of these hosts; ``rate_limited``: ccxt spaces its requests."""
+def exchange(credentials: Credentials, hosts: Hosts, *, timeout_ms: int = 10_000) -> OkxExchange:
+    """Return a client of these hosts. It sends at once: ``pace.py`` spaces requests."""
     made = OkxExchange(
         {
             "apiKey": credentials.key,
             "secret": credentials.secret,
             "password": credentials.passphrase,
             "timeout": timeout_ms,
-            "enableRateLimit": rate_limited,
+            "enableRateLimit": False,
             "streaming": {"keepAlive": KEEP_ALIVE_MS},
         }
     )

@@ -19,6 +19,7 @@ from services.gateways.okx.market.errors import VenueRefused, VenueUnreachable
 from services.gateways.okx.market.history import missing_bars, missing_settlements
 from services.gateways.okx.market.ledger import Hole
 from services.gateways.okx.market.rest import PublicApi
+from services.gateways.okx.pace import Pace
 from tests.okx_market import BTC, MINUTE, NOW, SPOT, Desk, T, candle
 
 Answer = Callable[[dict[str, str]], Any]
@@ -68,7 +69,7 @@ def api(exchange: Exchange) -> PublicApi:
     async def no_pause(_seconds: float) -> None:
         return None
 
-    return PublicApi(exchange, MarketCounters(), pause=no_pause, chance=lambda: 0.5)
+    return PublicApi(exchange, MarketCounters(), pace=Pace({}), pause=no_pause, chance=lambda: 0.5)
 
 
 def minutes(bars: list[VenueBar]) -> list[int]:

@@ -1,7 +1,7 @@
 """What the market gateway asks over REST, through ccxt: time, instruments and tiers, closed bars, settled funding.
 
-Raw replies are used, not ccxt's unified ones, which are floats and lose fields. ccxt brings the host, the throttling
-and the error classes. Every request is tried a few times while the network is at fault, and no further.
+Raw replies are used, not ccxt's unified ones, which are floats and lose fields. ccxt brings the host and the
+error classes. Every request is tried a few times while the network is at fault, and no further.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from services.feeds.instruments.okx import is_inverse, parse_instrument, parse_t
 from services.feeds.model import BadLine
 from services.gateways.okx.market.counters import MarketCounters
 from services.gateways.okx.market.errors import VenueRefused, VenueUnreachable
+from services.gateways.okx.pace import NoTurn, Pace
 
 ATTEMPTS = 5
 LIVE_ATTEMPTS = 2
@@ -43,11 +44,13 @@ class PublicApi:
         exchange: Any,
         counters: MarketCounters,
         *,
+        pace: Pace | None = None,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._exchange = exchange
         self._counters = counters
+        self._pace = pace or Pace()
         self._pause = pause
         self._chance = chance
         self.attempts = ATTEMPTS
@@ -105,8 +108,9 @@ class PublicApi:
         attempts = self.attempts
         for attempt in range(1, attempts + 1):
             try:
+                await self._pace.turn(_endpoint(method))
                 reply = await call(parameters)
-            except NetworkError as error:
+            except (NetworkError, NoTurn) as error:
                 self._counters.rest_failures += 1
                 if attempt == attempts:
                     raise VenueUnreachable(f"OKX: {method} failed {attempts} times: {short(error)}") from error
@@ -124,6 +128,12 @@ class PublicApi:
 def defined(row: Row) -> InstrumentDefined:
     """Return the instrument of a row, without tiers. Raises VenueUnreachable for a row of an unknown form."""
     return _read(lambda: parse_instrument(dict(row), SOURCE), "instruments")
+
+
+def _endpoint(method: str) -> str:
+    """Return the endpoint behind ccxt's name of it: ``GET market/history-candles``."""
+    group, _, name = method.removeprefix("public_get_").partition("_")
+    return f"GET {group}/{name.replace('_', '-')}"
 
 
 def short(error: Exception) -> str:

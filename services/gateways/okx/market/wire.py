@@ -1,8 +1,8 @@
 """ccxt's WebSocket client with its frames left as they came.
 
-ccxt dials, holds the session, throttles requests and keeps the connection alive with OKX's text ``ping``. Its own
-handling of messages is left out: its unified structures are floats without ``seqId``, and its reader takes everything
-at once. Here each text frame is handed on and waited for, so that a full inbox stops the reading.
+ccxt dials, holds the session and keeps the connection alive with OKX's text ``ping``. Its own handling of messages is
+left out: its unified structures are floats without ``seqId``, and its reader takes everything at once. Here each text
+frame is handed on and waited for, so that a full inbox stops the reading.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import time
 from typing import Any
 
 from aiohttp import ClientError, WSMsgType
-from ccxt.async_support.base.throttler import Throttler
 from ccxt.async_support.base.ws.client import Client
 from ccxt.base.errors import BaseError
 from ccxt.pro.okx import okx
@@ -20,6 +19,7 @@ from ccxt.pro.okx import okx
 from services.gateways.okx.market.errors import VenueUnreachable
 from services.gateways.okx.market.link import Sink
 from services.gateways.okx.market.subscriptions import LinkName
+from services.gateways.okx.pace import WS_REQUEST, NoTurn, Pace
 
 TIMEOUT_MS = 5_000
 CLOSE_S = 5.0
@@ -33,7 +33,7 @@ _OVER = (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED)
 
 def public_exchange(*, rest_url: str, ws_url: str, simulated: bool = False, keep_alive_ms: int = KEEP_ALIVE_MS) -> Any:
     """Return ccxt's OKX without keys. ``ws_url``: without ``/public``. Made and closed inside one event loop."""
-    exchange = okx({"enableRateLimit": True, "timeout": TIMEOUT_MS})
+    exchange = okx({"enableRateLimit": False, "timeout": TIMEOUT_MS})
     exchange.urls["api"] = {**exchange.urls["api"], "rest": rest_url.rstrip("/"), "ws": ws_url.rstrip("/")}
     exchange.streaming = {**exchange.streaming, "keepAlive": keep_alive_ms}
     if simulated:
@@ -53,7 +53,6 @@ class RawClient(Client):  # type: ignore[misc]
             "log": exchange.log,
             "ping": exchange.ping,
             "verbose": False,
-            "throttle": Throttler(exchange.tokenBucket, exchange.asyncio_loop),
             "asyncio_loop": exchange.asyncio_loop,
         }
         super().__init__(url, _unused, self._failed, self._closed, _unused, options)
@@ -111,14 +110,14 @@ class CcxtSocket:
     """An open connection of ccxt's."""
 
     def __init__(self, client: RawClient) -> None:
-        self._client = client
+        self._client, self._pace = client, Pace()
 
     async def send(self, message: dict[str, Any]) -> None:
-        """Send a request, throttled. Raises VenueUnreachable when the connection is gone."""
-        await self._client.throttle(1)
+        """Send a request in its turn. Raises VenueUnreachable when the connection is gone."""
         try:
+            await self._pace.turn(WS_REQUEST)
             await self._client.send(message)
-        except (ConnectionError, ClientError, OSError, RuntimeError) as error:
+        except (ConnectionError, ClientError, OSError, RuntimeError, NoTurn) as error:
             raise VenueUnreachable(f"cannot send to OKX: {type(error).__name__}: {error}") from error
 
     async def ended(self) -> str:
