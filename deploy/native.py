@@ -34,7 +34,8 @@ ROOT = Path(__file__).parents[1]
 COMPOSE = ROOT / "docker-compose.kafka.yml"
 SECRETS = "/run/secrets"
 _TARGETS = (
-    ("projector", 9102), ("worker", 9101), ("market", 9103), ("verifier", 9104), ("api", 8000), ("alertmanager", 9093),
+    ("projector", 9102), ("worker", 9101), ("market", 9103), ("verifier", 9104), ("adapters", 9106), ("api", 8000),
+    ("alertmanager", 9093),
 )  # fmt: skip
 HEALTHY_S = 90.0
 STOP_S = 40.0
