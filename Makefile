@@ -50,7 +50,8 @@ kafka: setup ## start one Kafka broker on loopback (Maven fetches it once)
 kafka-stop: setup ## stop that broker, by its own pid file
 	$(PY) -m deploy.kafka.broker stop
 
-COMPOSE := docker compose -f docker-compose.kafka.yml
+STACK ?= tapeline
+COMPOSE := docker compose -p $(STACK) -f docker-compose.kafka.yml
 
 secrets: setup ## make the stack's passwords and token at random in deploy/secrets; what is there stays
 	$(PY) -m deploy.secrets

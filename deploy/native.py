@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import signal
 import socket
@@ -33,10 +34,7 @@ from projections.embedded import EmbeddedPostgres
 ROOT = Path(__file__).parents[1]
 COMPOSE = ROOT / "docker-compose.kafka.yml"
 SECRETS = "/run/secrets"
-_TARGETS = (
-    ("projector", 9102), ("worker", 9101), ("market", 9103), ("verifier", 9104), ("adapters", 9106), ("api", 8000),
-    ("alertmanager", 9093),
-)  # fmt: skip
+KAFKA_DATA = "/var/lib/kafka/data"
 HEALTHY_S = 90.0
 STOP_S = 40.0
 POLL_S = 0.1
@@ -125,7 +123,10 @@ def _ports(content: Mapping[str, Any]) -> list[int]:
 def _start(stack: Stack, name: str, service: Mapping[str, Any], kafka: str) -> None:
     arguments = [str(stack.ports[int(a)]) if a.isdigit() and int(a) in stack.ports else a for a in service["command"]]
     environment = {
-        key: str(value).replace("kafka:9092", kafka).replace(SECRETS, str((stack.folder / "secrets").absolute()))
+        key: str(value)
+        .replace("kafka:9092", kafka)
+        .replace(SECRETS, str((stack.folder / "secrets").absolute()))
+        .replace(KAFKA_DATA, str((stack.folder / "kafka").absolute()))
         for key, value in service.get("environment", {}).items()
     }
     arguments = ["127.0.0.1" if argument == "0.0.0.0" else argument for argument in arguments]
@@ -186,8 +187,8 @@ def _start_tool(stack: Stack, name: str) -> None:
     shutil.copytree(source, there, dirs_exist_ok=True)
     file = there / f"{name}.yml"
     text = file.read_text(encoding="utf-8").replace(f"/etc/{name}", str(there.absolute()))
-    for service, port in _TARGETS:
-        text = text.replace(f"{service}:{port}", f"127.0.0.1:{stack.ports[port]}")
+    for service, port in _targets(text):
+        text = text.replace(f"{service}:{port}", f"127.0.0.1:{stack.ports[int(port)]}")
     file.write_text(text, encoding="utf-8")
     listen = stack.ports[9090 if name == "prometheus" else 9093]
     store = "storage.tsdb.path" if name == "prometheus" else "storage.path"
@@ -196,6 +197,11 @@ def _start_tool(stack: Stack, name: str) -> None:
         arguments.append("--cluster.listen-address=")
     _spawn(stack, name, [program, *arguments], {})
     _await_port(stack, name, listen)
+
+
+def _targets(text: str) -> list[tuple[str, str]]:
+    """Return every ``service:port`` that Prometheus is told of."""
+    return [(found[1], found[2]) for found in re.finditer(r"\"([a-z]+):(\d+)\"", text)]
 
 
 def _await_port(stack: Stack, name: str, port: int) -> None:

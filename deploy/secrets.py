@@ -12,6 +12,8 @@ from pathlib import Path
 
 FOLDER = Path(__file__).with_name("secrets")
 NAMES = ("tapeline_db_password", "tapeline_db_read_password", "tapeline_api_token", "grafana_admin_password")
+EMPTY = ("okx_api_key", "okx_api_secret", "okx_api_passphrase")
+"""Secrets only their owner has: the files are made empty, which says none, and wait to be filled."""
 DATABASE_HOST = "timescaledb:5432"
 
 
@@ -19,6 +21,7 @@ def make_secrets(folder: Path = FOLDER, *, dsn: str | None = None) -> list[str]:
     """Write each secret that is not there yet; return their names. ``dsn``: of another database than the stack's."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     written = [name for name in NAMES if _write(folder / name, secrets.token_hex(24))]
+    written += [name for name in EMPTY if _write(folder / name, "")]
     password = (folder / "tapeline_db_password").read_text(encoding="utf-8").strip()
     if _write(folder / "tapeline_db", dsn or f"postgresql://tapeline:{password}@{DATABASE_HOST}/tapeline"):
         written.append("tapeline_db")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 from threading import Event as Alarm
 from types import TracebackType
 from typing import Self
@@ -12,6 +14,7 @@ from projections.connect import connect
 from projections.source import Accepted
 from projections.tables import SCHEMA
 from projections.writer import Projected, Projector
+from services.disk import free_ratio
 from services.metrics.catalog import Metrics, Service
 from services.metrics.meter import Meter
 from services.metrics.seed import last_events
@@ -54,15 +57,20 @@ class LogSource:
 
 
 class MeteredProjector:
-    """A projector that keeps the metrics of what it projects. Use as a context manager; raises as Projector does."""
+    """A projector that keeps the metrics of what it projects. Use as a context manager; raises as Projector does.
 
-    def __init__(self, log: EventLog, dsn: str) -> None:
+    disk: a folder on the disk that holds the log, where this machine has it.
+    """
+
+    def __init__(self, log: EventLog, dsn: str, *, disk: Path | None = None) -> None:
         metrics = Metrics(Service.PROJECTOR)
         self.registry = metrics.registry
         self._metrics = metrics
         self._meter = Meter(metrics)
         self._log = log
         self._looked_at = 0.0
+        if disk is not None:
+            metrics.gauge("tapeline_log_disk_free_ratio").labels(str(disk)).set_function(partial(free_ratio, disk))
         self._projector = Projector(LogSource(log), dsn, on_accepted=self._take)
         try:
             with connect(dsn, SCHEMA) as connection:
@@ -105,3 +113,7 @@ class MeteredProjector:
             labels = place.topic, str(place.partition)
             self._metrics.gauge("tapeline_projector_offset").labels(*labels).set(reached.offset)
             self._metrics.gauge("tapeline_log_end_offset").labels(*labels).set(self._log.end_offset(*place))
+        missing = self._metrics.gauge("tapeline_seq_missing_seconds")
+        missing.clear()
+        for place, unfilled in self._projector.waiting_for().items():
+            missing.labels(place.topic, str(place.partition)).set(unfilled.age_s)

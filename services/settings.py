@@ -30,6 +30,8 @@ PREFIX = "TAPELINE_"
 DEFAULT_LOG = "sqlite:///var/tapeline.db"
 DEFAULT_DB = "embedded:var/postgres"
 TOKEN_LENGTH_MIN = 16
+OPTIONAL_SECRETS = ("OKX_API_KEY", "OKX_API_SECRET", "OKX_API_PASSPHRASE")
+"""Secrets whose file may be empty: paper needs none, and the gateway that does names what is missing."""
 TOOL_VARIABLES = ("TAPELINE_CACHE", "TAPELINE_SHARED_DATA")
 """Read by the Makefile, the local broker and the tests, not by the services: known, so that they stop nothing."""
 
@@ -94,6 +96,11 @@ class ServiceSettings(ContextSettings):
         le=65535,
         validation_alias="TAPELINE_METRICS_PORT",
         description="Port of /metrics of a service but the API, which has its own; 0: a free one. Empty: none.",
+    )
+    log_disk: str = Field(
+        "",
+        validation_alias="TAPELINE_LOG_DISK",
+        description="A folder on the disk of a Kafka broker on this machine: the projector shows its free space.",
     )
     log_level: str = Field(
         "INFO", validation_alias="TAPELINE_LOG_LEVEL", description="Least level logged: DEBUG, INFO, WARNING or ERROR."
@@ -258,7 +265,8 @@ def load_settings(
     environment = dict(os.environ if environ is None else environ)
     problems = [*_unknown(from_file, where=str(env_file), strict=True), *_unknown(environment, where="environment")]
     merged = {**from_file, **environment, **(overrides or {})}
-    service = _service(with_secret_files(merged, secret_variables(), problems), problems)
+    read = with_secret_files(merged, secret_variables(), problems, may_be_empty=OPTIONAL_SECRETS)
+    service = _service(read, problems)
     trading = _trading(merged, problems)
     if service is not None and service.live_trading_enabled and service.mode != "live":
         problems.append(

@@ -64,18 +64,29 @@ def okx_market(
     )
 
 
-def okx(context: typer.Context, log: LogOption = None, as_json: JsonOption = False) -> None:
+def okx(
+    context: typer.Context, log: LogOption = None, metrics_port: MetricsOption = None, as_json: JsonOption = False
+) -> None:
     """Trade one shard on OKX until stopped: its orders out, the venue's word in. Needs mode demo or live, and keys.
 
-    Exit code 75: another gateway owns the reports, or nobody can tell; start it again.
+    In mode paper, the default, it sends nothing, needs no key, and says so until it is stopped. Exit code 75: another
+    gateway owns the reports, or nobody can tell; start it again.
     """
-    settings = load(context, log=log, service=True)
+    settings = load(context, log=log, metrics_port=metrics_port, service=True)
+    from services.gateways.okx.counters import GatewayCounters
+    from services.gateways.okx.idle import idle_on_paper
     from services.gateways.okx.trade import run_blocking
+    from services.metrics.gateway import gateway_registry
+    from services.metrics.serve import serve_metrics
     from services.signals import stop_alarm
 
-    stopped = stop_alarm()
-    with open_log(settings.service.log, read_only=False) as opened:
-        counts = run_blocking(opened, settings, stopped=stopped.is_set)
+    service, stopped, counters = settings.service, stop_alarm(), GatewayCounters()
+    with serve_metrics(gateway_registry(counters), host=service.metrics_host, port=service.metrics_port):
+        if service.mode == "paper":
+            idle_on_paper(settings, stopped)
+            return
+        with open_log(service.log, read_only=False) as opened:
+            counts = run_blocking(opened, settings, stopped=stopped.is_set, counters=counters)
     emit(
         asdict(counts),
         as_json=as_json,

@@ -25,6 +25,7 @@ def projector(
     """Project every topic into PostgreSQL, rows and log position in one transaction, until stopped."""
     settings = load(context, log=log, db=db, metrics_port=metrics_port, service=True)
     from projections.migrate import migrate
+    from services.disk import log_folder
     from services.metrics.serve import serve_metrics
     from services.projection import MeteredProjector
     from services.signals import stop_alarm
@@ -34,7 +35,7 @@ def projector(
     with open_log(service.log) as opened, open_database(service.db.get_secret_value()) as dsn:
         migrate(dsn)
         with (
-            MeteredProjector(opened, dsn) as running,
+            MeteredProjector(opened, dsn, disk=log_folder(service)) as running,
             serve_metrics(running.registry, host=service.metrics_host, port=service.metrics_port),
         ):
             done = running.run(until_caught_up=once, stop=stop_alarm())

@@ -5,43 +5,14 @@ A service builds the metrics that are its own; a name that is not in the list ca
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from services.metrics.metric import Kind, Metric, Service
+from services.metrics.outside import ADAPTERS, GATEWAY, MARKET
 
-class Kind(StrEnum):
-    """What a metric does over time: only rises, goes both ways, or counts observations by size."""
-
-    COUNTER = "counter"
-    GAUGE = "gauge"
-    HISTOGRAM = "histogram"
-
-
-class Service(StrEnum):
-    """The process that exports a metric."""
-
-    WORKER = "worker"
-    PROJECTOR = "projector"
-    API = "api"
-    MARKET = "market"
-    VERIFIER = "verifier"
-    ADAPTERS = "adapters"
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One metric. ``name``: as Prometheus shows it. ``buckets``: upper bounds of a histogram, in the metric's unit."""
-
-    name: str
-    kind: Kind
-    service: Service
-    unit: str
-    meaning: str
-    labels: tuple[str, ...] = ()
-    buckets: tuple[float, ...] = ()
+__all__ = ["CATALOG", "Kind", "Metric", "Metrics", "Service"]
 
 
 _HTTP_BUCKETS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
@@ -152,6 +123,19 @@ _PROJECTOR = (
         "Age of the oldest filled quantity without a live stop; 0: none.",
     ),
     Metric(
+        "tapeline_reconciliation_open", Kind.GAUGE, Service.PROJECTOR, "differences",
+        "Differences between log and venue that have not gone, by who repairs them.", ("account_id", "repair"),
+    ),
+    Metric(
+        "tapeline_seq_missing_seconds", Kind.GAUGE, Service.PROJECTOR, "seconds",
+        "For how long a number has been missing on a topic although a higher one is there; absent: none is.",
+        ("topic", "shard"),
+    ),
+    Metric(
+        "tapeline_log_disk_free_ratio", Kind.GAUGE, Service.PROJECTOR, "ratio",
+        "Share of the log's disk that is free: SQLite's own folder, else TAPELINE_LOG_DISK.", ("folder",),
+    ),
+    Metric(
         "tapeline_trades_closed_total", Kind.COUNTER, Service.PROJECTOR, "trades",
         "Closed trades, by exit reason.", ("exit_reason",),
     ),
@@ -197,61 +181,6 @@ _WORKER = (
 
 M = TypeVar("M", Counter, Gauge, Histogram)
 
-_MARKET = (
-    Metric(
-        "tapeline_market_frames_total", Kind.COUNTER, Service.MARKET, "frames",
-        "WebSocket messages read from the venue, also those without a tick.",
-    ),
-    Metric(
-        "tapeline_market_ticks_total", Kind.COUNTER, Service.MARKET, "ticks",
-        "Ticks written to the log.", ("event",),
-    ),
-    Metric(
-        "tapeline_market_repeats_total", Kind.COUNTER, Service.MARKET, "ticks",
-        "Bars and trades that were on the log already and were dropped.",
-    ),
-    Metric(
-        "tapeline_market_quarantined_total", Kind.COUNTER, Service.MARKET, "frames",
-        "Messages of the venue that could not be read and were set aside.",
-    ),
-    Metric(
-        "tapeline_market_disconnects_total", Kind.COUNTER, Service.MARKET, "connections",
-        "Connections to the venue that were up and ended.",
-    ),
-    Metric(
-        "tapeline_market_dial_failures_total", Kind.COUNTER, Service.MARKET, "attempts",
-        "Attempts that did not become a connection.",
-    ),
-    Metric(
-        "tapeline_market_book_gaps_total", Kind.COUNTER, Service.MARKET, "gaps",
-        "Sequence gaps in order books.",
-    ),
-    Metric(
-        "tapeline_market_book_resyncs_total", Kind.COUNTER, Service.MARKET, "books",
-        "Order books made whole again.",
-    ),
-    Metric(
-        "tapeline_market_backfilled_bars_total", Kind.COUNTER, Service.MARKET, "bars",
-        "Bars fetched over REST, at the start and after gaps.",
-    ),
-    Metric(
-        "tapeline_market_rest_failures_total", Kind.COUNTER, Service.MARKET, "requests",
-        "Requests to the venue that failed, retried or not.",
-    ),
-    Metric(
-        "tapeline_market_waited_seconds_total", Kind.COUNTER, Service.MARKET, "seconds",
-        "Time during which reading stood still because the log was slower than the feed.",
-    ),
-    Metric(
-        "tapeline_market_inbox_frames_max", Kind.GAUGE, Service.MARKET, "frames",
-        "Most messages that ever waited to be written.",
-    ),
-    Metric(
-        "tapeline_market_lag_seconds", Kind.GAUGE, Service.MARKET, "seconds",
-        "Age of the oldest tick of the last append when it was durable.",
-    ),
-)  # fmt: skip
-
 _VERIFIER = (
     Metric(
         "tapeline_verify_different", Kind.GAUGE, Service.VERIFIER, "0 or 1",
@@ -271,38 +200,7 @@ _VERIFIER = (
     ),
 )  # fmt: skip
 
-_ADAPTERS = (
-    Metric(
-        "tapeline_source_state_level", Kind.GAUGE, Service.ADAPTERS, "0 UP, 1 STALE, 2 DOWN",
-        "Whether a context source delivers, as of its last answer.", ("source",),
-    ),
-    Metric(
-        "tapeline_source_last_ok_timestamp_seconds", Kind.GAUGE, Service.ADAPTERS, "seconds since 1970",
-        "When a context source last gave something usable.", ("source",),
-    ),
-    Metric(
-        "tapeline_source_items_total", Kind.COUNTER, Service.ADAPTERS, "events",
-        "Events of a context source written to the log, changes of its state among them.", ("source",),
-    ),
-    Metric(
-        "tapeline_source_set_aside_total", Kind.COUNTER, Service.ADAPTERS, "values",
-        "Headlines and numbers in the answers of a context source that no decision may use, repeats too.", ("source",),
-    ),
-    Metric(
-        "tapeline_source_failures_total", Kind.COUNTER, Service.ADAPTERS, "attempts",
-        "Attempts to ask a context source that failed, by how.", ("source", "kind"),
-    ),
-    Metric(
-        "tapeline_source_breaker_open", Kind.GAUGE, Service.ADAPTERS, "0 or 1",
-        "Whether a context source is not asked for a while, after too many failures.", ("source",),
-    ),
-    Metric(
-        "tapeline_context_held_back", Kind.GAUGE, Service.ADAPTERS, "0 or 1",
-        "Whether context waits to be written because the log has no live market.",
-    ),
-)  # fmt: skip
-
-CATALOG: tuple[Metric, ...] = _WORKER + _PROJECTOR + _API + _MARKET + _VERIFIER + _ADAPTERS
+CATALOG: tuple[Metric, ...] = _WORKER + _PROJECTOR + _API + MARKET + GATEWAY + _VERIFIER + ADAPTERS
 
 
 class Metrics:

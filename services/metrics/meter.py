@@ -33,6 +33,9 @@ from schemas.events.risk import (
     DrawdownWarningChanged,
     PlanApproved,
     PlanDenied,
+    ReconciliationDiffered,
+    ReconciliationSettled,
+    Repair,
     StateCauseKind,
     TradingStateChanged,
     WarningState,
@@ -74,6 +77,7 @@ class Meter:
         self._unprotected: dict[str, float] = {}
         self._positions: dict[str, set[str]] = {}
         self._gaps: dict[str, set[tuple[str, int]]] = {}
+        self._differences: dict[tuple[str, str], Repair] = {}
         metrics.gauge("tapeline_order_unknown_oldest_seconds").set_function(lambda: self._oldest(self._unknown))
         metrics.gauge("tapeline_protection_missing_oldest_seconds").set_function(
             lambda: self._oldest(self._unprotected)
@@ -169,6 +173,15 @@ class Meter:
         else:
             self._unknown.pop(identity, None)
 
+    def _difference(self, _: Envelope, event: ReconciliationDiffered | ReconciliationSettled) -> None:
+        account, key = event.account_id, (event.account_id, event.subject)
+        self._differences.pop(key, None)
+        if isinstance(event, ReconciliationDiffered):
+            self._differences[key] = event.repair
+        for repair in Repair:
+            open_now = sum(each is repair and name == account for (name, _), each in self._differences.items())
+            self._metrics.gauge("tapeline_reconciliation_open").labels(account, repair.value).set(open_now)
+
     def _unprotect(self, envelope: Envelope, event: ProtectionMissing) -> None:
         self._unprotected.setdefault(event.plan_id, envelope.ts_ingest / SECOND)
 
@@ -185,6 +198,8 @@ _FOLDS: dict[type[Event], Callable[[Meter, Envelope, Any], None]] = {
     GapOpened: Meter._gap,
     GapClosed: Meter._gap,
     FeedStatus: Meter._feed,
+    ReconciliationDiffered: Meter._difference,
+    ReconciliationSettled: Meter._difference,
     ProtectionMissing: Meter._unprotect,
     ProtectionRestored: Meter._protect,
     TradeClosed: Meter._protect,

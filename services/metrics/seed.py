@@ -18,7 +18,7 @@ from schemas.events.account import EquityChanged, PositionChanged
 from schemas.events.data import GapOpened, QualityChanged
 from schemas.events.market import FeedStatus
 from schemas.events.orders import OrderIntended, ProtectionMissing
-from schemas.events.risk import DrawdownWarningChanged, TradingStateChanged
+from schemas.events.risk import DrawdownWarningChanged, ReconciliationDiffered, TradingStateChanged
 from streams.log.base import EventLog
 
 SEED_MAX = 10_000
@@ -37,6 +37,7 @@ _WATCHED: tuple[tuple[type[Event], tuple[str, ...], str, str], ...] = (
     (PositionChanged, ("account_id", "instrument_id"), "true", "quantity <> 0"),
     (QualityChanged, ("instrument_id",), "true", "true"),
     (FeedStatus, ("instrument_id", "channel"), "true", "true"),
+    (ReconciliationDiffered, ("account_id", "subject"), "true", "event_type = 'ReconciliationDiffered'"),
     (GapOpened, ("instrument_id", "channel", "ts_from"), "true", "event_type = 'GapOpened'"),
     (
         OrderIntended,

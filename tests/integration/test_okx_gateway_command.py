@@ -9,8 +9,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
+from deploy.kafka.broker import free_port
 from schemas.codec import decode
 from schemas.events.gateway import GatewayClaimed
 from schemas.events.orders import AccountSnapshot
@@ -19,6 +21,7 @@ from schemas.topics import REPORTS
 from services.bootstrap import prepare_log
 from streams.log.sqlite import SqliteLog
 from tests.fakes.okx import DEMO_KEY, FakeOkx, serving
+from tests.tools import check_metrics
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.slow
@@ -61,13 +64,27 @@ def start(okx: FakeOkx, folder: Path, **values: str) -> subprocess.Popen[str]:
     )
 
 
+def shown(port: int) -> str:
+    """Return what is served at /metrics; nothing while nobody answers."""
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
+    except httpx.TransportError:
+        return ""
+
+
 def kinds(log: SqliteLog) -> list[type]:
     return [type(decode(record.value)[1]) for record in log.read(REPORTS, 0, 0, limit=1_000)]
 
 
 def test_a_killed_gateway_is_started_again_and_claims_anew(okx: FakeOkx, log: SqliteLog, tmp_path: Path) -> None:
-    first = start(okx, tmp_path)
+    port = free_port()
+    first = start(okx, tmp_path, TAPELINE_METRICS_PORT=str(port))
     eventually(lambda: AccountSnapshot in kinds(log), "a snapshot", alive=lambda: first.poll() is None)
+    eventually(lambda: "tapeline_gateway_link_up 1.0" in shown(port), "a link", alive=lambda: first.poll() is None)
+    metrics = shown(port)
+    assert "tapeline_gateway_trading 1.0" in metrics
+    assert "tapeline_gateway_reconciliations_total 0.0" not in metrics
+    check_metrics(metrics, "gateway")
     first.kill()
     first.wait()
     before = len(kinds(log))
@@ -95,6 +112,19 @@ def test_a_second_gateway_takes_over_and_the_first_ends_with_start_me_again(
     assert "another gateway owns them" in said
     second.send_signal(signal.SIGTERM)
     assert second.wait(30) == 0
+
+
+def test_on_paper_it_is_a_healthy_process_that_sends_nothing_and_says_so(okx: FakeOkx, tmp_path: Path) -> None:
+    port = free_port()
+    without_key = dict.fromkeys(("OKX_API_KEY", "OKX_API_SECRET", "OKX_API_PASSPHRASE"), "")
+    paper = {"TAPELINE_MODE": "paper", "TAPELINE_VENUE": "PAPER", "TAPELINE_METRICS_PORT": str(port)}
+    process = start(okx, tmp_path, **paper, **without_key)
+    eventually(lambda: "tapeline_gateway_trading 0.0" in shown(port), "metrics", alive=lambda: process.poll() is None)
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode == 0, said
+    assert "nothing is sent" in said
+    assert not (tmp_path / "log.db").exists(), "a log it has no business with"
 
 
 def test_live_without_its_switch_is_refused_and_writes_nothing(okx: FakeOkx, log: SqliteLog, tmp_path: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from threading import Event as Alarm
+
 import pytest
 
 from projections.positions import Place
 from projections.writer import Projector
-from services.projection import LogSource
+from services.projection import LogSource, MeteredProjector
 from tests.clock import Clock
 from tests.events import tape
 from tests.integration.test_projector import count, log_of
@@ -25,6 +27,21 @@ def test_a_record_before_its_turn_is_waited_for_and_taken_when_it_comes_again(da
         projector.run(until_caught_up=True)
         assert projector.waiting_for() == {}
     assert count(database, "bars") == 3
+
+
+def test_a_missing_number_is_on_the_metrics_until_it_comes(database: str) -> None:
+    first, second, third = (record for record in tape(3) if record.topic == "bars")
+    log = log_of([first, third])
+    with MeteredProjector(log, database) as projector:
+
+        def missing() -> float | None:
+            projector.run(until_caught_up=True, stop=Alarm())
+            labels = {"topic": "bars", "shard": "0"}
+            return projector.registry.get_sample_value("tapeline_seq_missing_seconds", labels)
+
+        assert missing() is not None
+        log.append([second, third])
+        assert missing() is None
 
 
 def test_a_projector_alerts_after_ten_seconds_of_waiting_and_after_a_restart_too(

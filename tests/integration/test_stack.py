@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.kafka.broker import answers, free_port
@@ -21,13 +22,16 @@ from services.feeds.synthetic import synthetic_feed
 from services.importer import import_feed
 from streams.log import open_log
 from tests.kafka_fixture import require_kafka
+from tests.tools import check_metrics, require
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres, pytest.mark.slow]
 
 TICKS = 9_300
 """Three days of history and some hours that trade."""
 WAIT_S = 120
-PLAN = json.loads((Path(__file__).parents[2] / "examples" / "plan_trend.json").read_text())
+ROOT = Path(__file__).parents[2]
+PLAN = json.loads((ROOT / "examples" / "plan_trend.json").read_text())
 
 
 def _gauge(text: str, name: str, **labels: str) -> float | None:
@@ -47,6 +51,29 @@ def _await_projected(stack: Stack) -> dict[str, object]:
         if ready["log"].get("trader_lag_inputs") == 0 and ready["database"].get("projector_lag_records") == 0:
             return dict(ready)
     pytest.fail(f"not caught up in {WAIT_S} s: {ready}")
+
+
+def _metrics_ports() -> dict[str, int]:
+    """Return the port of /metrics of every service of ours that Prometheus asks."""
+    config = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
+    targets = [
+        target for job in config["scrape_configs"] for each in job["static_configs"] for target in each["targets"]
+    ]
+    return {name: int(port) for name, _, port in (target.partition(":") for target in targets)}
+
+
+def _await_targets(stack: Stack) -> None:
+    """Wait until Prometheus has reached every service but the one without a venue, and knows its Alertmanager."""
+    require("prometheus"), require("alertmanager")
+    asked = set(_metrics_ports()) - {"market"}
+
+    def up() -> bool:
+        found = httpx.get(stack.url(9090, "/api/v1/targets"), timeout=30).json()["data"]["activeTargets"]
+        return asked <= {each["labels"]["job"] for each in found if each["health"] == "up"}
+
+    eventually(up, f"Prometheus reaching {asked}")
+    told = httpx.get(stack.url(9090, "/api/v1/alertmanagers"), timeout=30).json()["data"]["activeAlertmanagers"]
+    assert [each["url"] for each in told] == [stack.url(9093, "/api/v2/alerts")]
 
 
 @pytest.fixture
@@ -80,6 +107,15 @@ def test_the_stack_trades_projects_answers_and_stops_though_the_venue_is_out_of_
         assert _gauge(worker, "tapeline_shards_live") == 1
         assert _gauge(worker, "tapeline_trader_lag_records", topic="ticks", shard="0") == 0
         assert (_gauge(worker, "tapeline_trader_offset", topic="ticks", shard="0") or 0) >= TICKS
+
+        assert stack.processes["venue"].poll() is None, "the trading gateway is a healthy process on paper"
+        assert "nothing is sent" in stack.log_of("venue").read_text()
+        disk = str((folder / "kafka").absolute())
+        assert 0 < (_gauge(projector, "tapeline_log_disk_free_ratio", folder=disk) or 0) <= 1
+        for name, port in _metrics_ports().items():
+            if name != "market":  # it has nobody to talk to, ends, and is started again
+                check_metrics(httpx.get(stack.url(port, "/metrics"), timeout=30).text, name)
+        _await_targets(stack)
 
         token = (folder / "secrets" / "tapeline_api_token").read_text().strip()
         headers = {"X-API-Token": token}

@@ -16,6 +16,7 @@ from schemas.events.market import InstrumentDefined
 from schemas.events.orders import AmendIntended, NotSent
 from schemas.values import Micros, Price, Quantity
 from services.gateways.okx import protocol
+from services.gateways.okx.counters import GatewayCounters
 from services.gateways.okx.facts import Category, VenueExecution, VenueOrder
 from services.gateways.okx.owner import Owner, ReportsTopic, read_intents
 from services.gateways.okx.protocol import Need, need_of
@@ -45,6 +46,7 @@ class OrderDesk:
         *,
         clock: Callable[[], int],
         instruments: Instruments,
+        counters: GatewayCounters | None = None,
     ) -> None:
         self.client = client
         self.clock = clock
@@ -52,6 +54,8 @@ class OrderDesk:
         self.reports = ReportsTopic(log, shard, owner, clock, self.orders.reported)
         self._intents = SeqReader(log, "orders", shard)
         self.instruments = instruments
+        self.counters = counters or GatewayCounters()
+        self.counters.watch(self.orders, self.reports.written, clock)
         self._actions: dict[Need, Callable[[Tracked], Coroutine[Any, Any, None]]] = {
             Need.SEND: self.send,
             Need.GIVE_UP: self.give_up,
@@ -109,6 +113,7 @@ class OrderDesk:
         self._say(order, [attempt])
         order.pace.refused = False
         answer = await self.client.submit(protocol.as_sent(order, attempt), instrument)
+        self.counters.answered("submit", answer)
         return self._say(order, protocol.after_submit(order, answer, self.reports.claim_id, self.clock()))
 
     async def _leverage(self, order: Tracked) -> bool:
@@ -116,6 +121,7 @@ class OrderDesk:
         answer = await self.client.set_leverage(
             intent.instrument_id, intent.margin_mode, intent.margin_leverage, position_side=intent.position_side
         )
+        self.counters.answered("leverage", answer)
         may, events = protocol.after_leverage(order, answer, self.reports.claim_id, self.clock())
         self._say(order, events)
         return may
@@ -151,7 +157,9 @@ class OrderDesk:
 
     async def cancel(self, order: Tracked) -> None:
         """Ask the venue to take an order away, then where it is."""
-        protocol.after_change(order, await self.client.cancel(order.intent), self.clock())
+        answer = await self.client.cancel(order.intent)
+        self.counters.answered("cancel", answer)
+        protocol.after_change(order, answer, self.clock())
         await self.look(order)
 
     async def amend(self, order: Tracked) -> None:
@@ -161,6 +169,7 @@ class OrderDesk:
             return
         change, asked = _change(order), order.amend_id
         answer = await self.client.amend(change, order.intent, instrument)
+        self.counters.answered("amend", answer)
         protocol.after_change(order, answer, self.clock())
         await self.look(order)
         if order.amend_id == asked:

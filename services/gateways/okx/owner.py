@@ -68,8 +68,8 @@ class ReportsTopic:
         self._next = 0
         self._stopped = ""
         self.claimed = False
-        self.written = 0
-        """Reports of ours that are on the log, the claim apart."""
+        self.written: dict[str, int] = {}
+        """Reports of ours that are on the log by event type, the claim apart."""
 
     @property
     def next_offset(self) -> int:
@@ -127,7 +127,8 @@ class ReportsTopic:
             why = "taken: another gateway owns them" if result is Append.FENCED else "in doubt: the log gave no word"
             self._stopped = f"reports of shard {self.shard}: offset {self._next} is {why}"
             raise GatewayStopped(self._stopped)
-        self.written += 1
+        kind = type(event).__name__
+        self.written[kind] = self.written.get(kind, 0) + 1
         self._take(envelope, event)
 
     def _take(self, envelope: Envelope, event: Event) -> None:

@@ -12,6 +12,7 @@ import structlog
 
 from schemas.events.market import InstrumentDefined
 from schemas.settings import SettingsError, Venue
+from services.gateways.okx.counters import GatewayCounters
 from services.gateways.okx.desk import OrderDesk
 from services.gateways.okx.market.counters import MarketCounters
 from services.gateways.okx.market.rest import PublicApi
@@ -39,7 +40,12 @@ class TradingCounts:
 
 
 async def run_trading_gateway(
-    log: EventLog, settings: Settings, *, stopped: Callable[[], bool], cadence: Cadence | None = None
+    log: EventLog,
+    settings: Settings,
+    *,
+    stopped: Callable[[], bool],
+    cadence: Cadence | None = None,
+    counters: GatewayCounters | None = None,
 ) -> TradingCounts:
     """Trade one shard on OKX until stopped. Waits for the shard's first settings, which the market gateway writes.
 
@@ -62,11 +68,13 @@ async def run_trading_gateway(
             code_version=CODE_VERSION,
             venue_account=f"{report.mode} {report.account.uid}",
         )
-        desk = OrderDesk(log, shard, client, owner, clock=client.clock.now, instruments=instruments.get)
+        desk = OrderDesk(
+            log, shard, client, owner, clock=client.clock.now, instruments=instruments.get, counters=counters
+        )
         _log.info("trading", mode=report.mode, account=report.account.uid, shard=shard)
-        gateway = TradingGateway(desk, stopped=stopped, cadence=cadence or Cadence())
-        await gateway.run()
-        return TradingCounts(len(desk.orders.orders), desk.reports.written, gateway.reconciled)
+        await TradingGateway(desk, stopped=stopped, cadence=cadence or Cadence()).run()
+        reports = sum(desk.reports.written.values())
+        return TradingCounts(len(desk.orders.orders), reports, desk.counters.reconciliations)
     finally:
         await client.close()
 
@@ -94,6 +102,8 @@ async def _instruments(settings: Settings) -> dict[str, InstrumentDefined]:
         await exchange.close()
 
 
-def run_blocking(log: EventLog, settings: Settings, *, stopped: Callable[[], bool]) -> TradingCounts:
+def run_blocking(
+    log: EventLog, settings: Settings, *, stopped: Callable[[], bool], counters: GatewayCounters
+) -> TradingCounts:
     """Run the gateway in an event loop of its own."""
-    return asyncio.run(run_trading_gateway(log, settings, stopped=stopped))
+    return asyncio.run(run_trading_gateway(log, settings, stopped=stopped, counters=counters))

@@ -40,8 +40,6 @@ class TradingGateway:
 
     def __init__(self, desk: OrderDesk, *, stopped: Callable[[], bool], cadence: Cadence = Cadence()) -> None:
         self.desk = desk
-        self.reconciled = 0
-        """Snapshots told so far."""
         self._stopped = stopped
         self._cadence = cadence
         self._reconciler = Reconciler(desk, lambda: asyncio.sleep(cadence.settle_s))
@@ -92,9 +90,12 @@ class TradingGateway:
                 self.desk.fills([update])
                 self._due_if_forced(update)
             case LinkChanged(link=Link.CONNECTED) | BillsDue() | UpdateUnreadable():
+                if isinstance(update, LinkChanged):
+                    self.desk.counters.linked(up=True)
                 self.desk.look_again()
                 self._due.set()
             case LinkChanged():
+                self.desk.counters.linked(up=False)
                 _log.warning("private updates lost", detail=update.detail)
             case VenueHolding() | VenueBalance():
                 pass  # a reconciliation reads them whole
@@ -110,7 +111,8 @@ class TradingGateway:
         while True:
             self._due.clear()
             told = await self._asked(self._reconciler.run())
-            self.reconciled += bool(told)
+            if told:
+                self.desk.counters.reconciled()
             wait = self._cadence.reconcile_s if told else self._cadence.retry_s
             try:
                 async with asyncio.timeout(wait):
@@ -122,13 +124,19 @@ class TradingGateway:
     async def _beat(self) -> None:
         """Keep the venue's switch from cancelling entries; stops and targets are out of its reach."""
         while True:
-            await self._asked(self.desk.client.cancel_all_after(self._cadence.switch_s))
+            if await self._asked(self._switch()):
+                self.desk.counters.switched()
             await asyncio.sleep(self._cadence.beat_s)
+
+    async def _switch(self) -> bool:
+        await self.desk.client.cancel_all_after(self._cadence.switch_s)
+        return True
 
     async def _asked(self, question: Coroutine[Any, Any, T]) -> T | None:
         """Return a question's answer; None where the venue gives none: it is asked again in its time."""
         try:
             return await question
         except VenueUnavailable as error:
+            self.desk.counters.unanswered += 1
             _log.warning("no answer", detail=str(error))
             return None

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,15 +31,26 @@ from schemas.events.orders import (
     ProtectionRestored,
 )
 from schemas.events.plan import PlanDeclined
-from schemas.events.risk import DenialCode, PlanDenied, StateCauseKind, TradingStateChanged
+from schemas.events.risk import (
+    DenialCode,
+    PlanDenied,
+    ReconciliationDiffered,
+    ReconciliationSettled,
+    Repair,
+    StateCauseKind,
+    TradingStateChanged,
+)
 from schemas.topics import TOPIC_OF
+from services.disk import free_ratio, log_folder
 from services.gateways.okx.market.counters import MarketCounters
 from services.metrics.catalog import CATALOG, Kind, Metrics, Service
 from services.metrics.generate import PAGE, page
 from services.metrics.market import market_registry
 from services.metrics.meter import Meter
+from services.settings import load_settings
 from tests.builders import T0
 from tests.events import envelope, sample
+from tests.tools import check_metrics
 
 
 class Desk:
@@ -81,7 +95,9 @@ def test_a_name_outside_the_list_cannot_be_exported() -> None:
 
 @pytest.mark.parametrize("service", list(Service))
 def test_what_is_exported_parses_as_prometheus_text(service: Service) -> None:
-    families = list(text_string_to_metric_families(generate_latest(Metrics(service).registry).decode()))
+    text = generate_latest(Metrics(service).registry).decode()
+    check_metrics(text, service)
+    families = list(text_string_to_metric_families(text))
     assert {family.name for family in families} >= {
         metric.name.removesuffix("_total") for metric in CATALOG if metric.service is service
     }
@@ -141,6 +157,31 @@ def test_missing_protection_ages_until_it_is_back_or_the_trade_is_over(desk: Des
     assert desk.value("tapeline_protection_missing_oldest_seconds") == 3
     desk.take(end, plan_id="p1")
     assert desk.value("tapeline_protection_missing_oldest_seconds") == 0
+
+
+def test_differences_with_the_venue_are_open_until_they_are_settled(desk: Desk) -> None:
+    desk.take(ReconciliationDiffered, account_id="a", subject="cash", repair=Repair.NONE)
+    desk.take(ReconciliationDiffered, account_id="a", subject="order 7", repair=Repair.OPERATOR)
+    desk.take(ReconciliationDiffered, account_id="a", subject="cash", repair=Repair.OPERATOR)  # it grew
+    desk.take(ReconciliationDiffered, account_id="b", subject="cash", repair=Repair.OPERATOR)
+    assert desk.value("tapeline_reconciliation_open", account_id="a", repair="OPERATOR") == 2
+    assert desk.value("tapeline_reconciliation_open", account_id="a", repair="NONE") == 0
+    for subject in ("cash", "order 7"):
+        desk.take(ReconciliationSettled, account_id="a", subject=subject)
+    assert desk.value("tapeline_reconciliation_open", account_id="a", repair="OPERATOR") == 0
+    assert desk.value("tapeline_reconciliation_open", account_id="b", repair="OPERATOR") == 1
+
+
+def test_the_logs_disk_is_sqlites_own_or_the_one_set_and_its_room_is_asked_of_the_system(tmp_path: Path) -> None:
+    def chosen(**environ: str) -> Path | None:
+        return log_folder(load_settings(environ=environ, env_file=None).service)
+
+    assert chosen(TAPELINE_LOG=f"sqlite:///{tmp_path}/log.db") == tmp_path
+    assert chosen(TAPELINE_LOG="kafka://broker:9092") is None
+    assert chosen(TAPELINE_LOG="kafka://broker:9092", TAPELINE_LOG_DISK="/srv") == Path("/srv")
+    usage = shutil.disk_usage(tmp_path)
+    assert free_ratio(tmp_path) == pytest.approx(usage.free / (usage.used + usage.free), abs=0.01)
+    assert math.isnan(free_ratio(tmp_path / "not there"))
 
 
 def test_data_quality_gaps_and_feeds(desk: Desk) -> None:

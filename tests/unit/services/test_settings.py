@@ -149,9 +149,17 @@ def test_any_secret_may_come_from_a_file(tmp_path: Path) -> None:
 def test_a_file_that_is_no_secret_is_refused_without_showing_it(tmp_path: Path, content: bytes, says: str) -> None:
     file = tmp_path / "secret"
     file.write_bytes(content)
-    message = _refusal(OKX_API_KEY_FILE=str(file))
-    assert message.startswith(f"OKX_API_KEY_FILE={file}: ")
+    message = _refusal(TAPELINE_API_TOKEN_FILE=str(file))
+    assert message.startswith(f"TAPELINE_API_TOKEN_FILE={file}: ")
     assert says in message
+
+
+def test_an_empty_file_of_a_venue_key_means_none(tmp_path: Path) -> None:
+    """The stack hands the three files over in every mode; paper needs none, and the gateway names what it misses."""
+    file = tmp_path / "okx_api_key"
+    file.write_text("")
+    settings = load_settings(environ={"OKX_API_KEY_FILE": str(file), "OKX_API_KEY": ""}, env_file=None)
+    assert settings.service.okx_api_key is None
 
 
 def test_a_secret_given_twice_is_refused(tmp_path: Path) -> None:
