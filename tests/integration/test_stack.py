@@ -62,10 +62,15 @@ def _metrics_ports() -> dict[str, int]:
     return {name: int(port) for name, _, port in (target.partition(":") for target in targets)}
 
 
-def _await_targets(stack: Stack) -> None:
-    """Wait until Prometheus has reached every service but the one without a venue, and knows its Alertmanager."""
-    require("prometheus"), require("alertmanager")
-    asked = set(_metrics_ports()) - {"market"}
+def _look_at_metrics(stack: Stack) -> None:
+    """Judge every page of metrics; wait until Prometheus reaches each of them and knows its Alertmanager."""
+    for program in ("prometheus", "alertmanager"):
+        require(program)
+    assert stack.processes["venue"].poll() is None, "the trading gateway is a healthy process on paper"
+    assert "nothing is sent" in stack.log_of("venue").read_text()
+    asked = set(_metrics_ports()) - {"market"}  # which has nobody to talk to, ends, and is started again
+    for name in asked:
+        check_metrics(httpx.get(stack.url(_metrics_ports()[name], "/metrics"), timeout=30).text, name)
 
     def up() -> bool:
         found = httpx.get(stack.url(9090, "/api/v1/targets"), timeout=30).json()["data"]["activeTargets"]
@@ -108,14 +113,9 @@ def test_the_stack_trades_projects_answers_and_stops_though_the_venue_is_out_of_
         assert _gauge(worker, "tapeline_trader_lag_records", topic="ticks", shard="0") == 0
         assert (_gauge(worker, "tapeline_trader_offset", topic="ticks", shard="0") or 0) >= TICKS
 
-        assert stack.processes["venue"].poll() is None, "the trading gateway is a healthy process on paper"
-        assert "nothing is sent" in stack.log_of("venue").read_text()
         disk = str((folder / "kafka").absolute())
         assert 0 < (_gauge(projector, "tapeline_log_disk_free_ratio", folder=disk) or 0) <= 1
-        for name, port in _metrics_ports().items():
-            if name != "market":  # it has nobody to talk to, ends, and is started again
-                check_metrics(httpx.get(stack.url(port, "/metrics"), timeout=30).text, name)
-        _await_targets(stack)
+        _look_at_metrics(stack)
 
         token = (folder / "secrets" / "tapeline_api_token").read_text().strip()
         headers = {"X-API-Token": token}

@@ -45,6 +45,11 @@ class TradingGateway:
         self._reconciler = Reconciler(desk, lambda: asyncio.sleep(cadence.settle_s))
         self._due = asyncio.Event()
 
+    @property
+    def reconciled(self) -> int:
+        """Snapshots told so far."""
+        return self.desk.counters.reconciliations
+
     async def run(self) -> None:
         """Claim the reports and trade until stopped. Raises GatewayStopped, OtherAccount, LogError."""
         self.desk.open()
