@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from projections import generate
@@ -130,9 +130,9 @@ def test_the_generated_sql_is_what_the_event_classes_give() -> None:
 
 
 @pytest.mark.postgres
-def test_every_schema_example_is_taken(database: str) -> None:
+def test_every_schema_example_is_taken(module_database: str) -> None:
     taken = 0
-    with connect(database, SCHEMA) as connection, connection.transaction(force_rollback=True):
+    with connect(module_database, SCHEMA) as connection, connection.transaction(force_rollback=True):
         for path in sorted(EXAMPLES.glob("*/v*/*.json")):
             head, event = from_json(path.parents[1].name, json.loads(path.read_text()))
             taken += 1
@@ -142,20 +142,20 @@ def test_every_schema_example_is_taken(database: str) -> None:
 
 
 @pytest.mark.postgres
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=400, deadline=None)
 @given(data=st.data())
-def test_whatever_an_event_holds_postgres_takes_it(database: str, data: st.DataObject) -> None:
+def test_whatever_an_event_holds_postgres_takes_it(module_database: str, data: st.DataObject) -> None:
     event = data.draw(st.sampled_from(list(EVENT_TYPES.values())).flatmap(any_event))
-    with connect(database, SCHEMA) as connection, connection.transaction(force_rollback=True):
+    with connect(module_database, SCHEMA) as connection, connection.transaction(force_rollback=True):
         for table, rows in rows_of(event).items():
             copy_rows(connection, SCHEMA, table, rows)
 
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("name", ALL)
-def test_a_row_reads_back_as_the_event_it_came_from(database: str, name: str) -> None:
+def test_a_row_reads_back_as_the_event_it_came_from(module_database: str, name: str) -> None:
     event = sample(EVENT_TYPES[name], 4)
-    with connect(database, SCHEMA) as connection:
+    with connect(module_database, SCHEMA) as connection, connection.transaction(force_rollback=True):
         for table, rows in rows_of(event).items():
             copy_rows(connection, SCHEMA, table, rows)
         table = table_of(type(event)).name
