@@ -92,6 +92,7 @@ LISTED: tuple[Family, ...] = (
     Family("onchain_metrics", (context.OnchainMetric,), (("source", "ts_event"),)),
     Family("source_status", (context.SourceStatus,), (("source", "ts_event"),)),
     Family("prompts", (model.CompletionRequested,)),
+    Family("completion_claims", (model.CompletionsClaimed,)),
     Family("completions", (model.CompletionReceived, model.CompletionFailed), (("request_id",),)),
     Family("plan_proposals", (plan.PlanProposed,), BY_PLAN),
     Family("plan_declines", (plan.PlanDeclined,)),

@@ -27,6 +27,9 @@ from schemas.fits import Fits, compile_schema
 from schemas.values import SCALES, Percent, Price, Ratio
 
 SCHEMA_FILE = Path(__file__).with_name("plan_document.schema.json")
+NO_PLAN = "no_plan"
+NO_PLAN_MAX = 600
+"""The one field of the answer of a model that proposes nothing, and the characters its reason may have."""
 _HUNDRED = Decimal(100)
 
 Problem = tuple[str, str]
@@ -129,6 +132,17 @@ def parse_plan_document(document: str | bytes | Mapping[str, Any]) -> PlanDocume
     if problems:
         raise PlanDocumentError(problems)
     return parsed
+
+
+def no_plan_reason(text: str) -> str | None:
+    """Return why a model proposes nothing, where its whole answer is ``{"no_plan": "reason"}``; None: it is not."""
+    try:
+        raw = _load(text)
+    except PlanDocumentError:
+        return None
+    said = raw.get(NO_PLAN) if isinstance(raw, dict) and len(raw) == 1 else None
+    fits = isinstance(said, str) and said.strip() and len(said) <= NO_PLAN_MAX and not _text_problems(raw)
+    return said.strip() if isinstance(said, str) and fits else None
 
 
 def _load(text: str | bytes) -> Any:

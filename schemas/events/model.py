@@ -49,10 +49,23 @@ class CompletionRequested(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class CompletionsClaimed(Event):
+    """A completion service took the shard's completions: whoever wrote them before stops when it sees this."""
+
+    account_id: str
+    claim_id: str
+    service: str
+    code_version: str
+
+
+@dataclass(frozen=True, slots=True)
 class CompletionReceived(Event):
     """A model's answer. ``raw``: its text as it came. ``messages``: all that was sent, a repair round included.
 
-    ``temperature``: decimal text. ``cost``: in USD, 0 where the price is unknown. ``latency_ms``: of all attempts.
+    ``temperature``: decimal text. ``cost``: in USD, 0 where the price is unknown (``cost_known``). ``latency_ms``: of
+    all attempts. ``failures``: what went wrong on the way, models that gave no answer included. ``model_served``: the
+    provider's own name of what answered. ``unreported_tokens``, ``unreported_cost``: the most that attempts without an
+    answer may be billed for; a budget counts them as spent.
     """
 
     account_id: str
@@ -68,11 +81,19 @@ class CompletionReceived(Event):
     cost: Money
     latency_ms: int
     attempts: int
+    cost_known: bool = True
+    failures: tuple[str, ...] = ()
+    model_served: str = ""
+    unreported_tokens: int = 0
+    unreported_cost: Money | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CompletionFailed(Event):
-    """No answer that counts. ``detail`` names the provider's word for it; keys and secrets are not in it."""
+    """No answer that counts. ``detail`` names the provider's word for it; keys and secrets are not in it.
+
+    ``raw``: what there is of an answer that was cut off. The other fields as in CompletionReceived.
+    """
 
     account_id: str
     request_id: str
@@ -86,3 +107,10 @@ class CompletionFailed(Event):
     cost: Money
     latency_ms: int
     attempts: int
+    raw: str = ""
+    finish_reason: str = ""
+    temperature: str = ""
+    cost_known: bool = True
+    failures: tuple[str, ...] = ()
+    unreported_tokens: int = 0
+    unreported_cost: Money | None = None

@@ -195,6 +195,27 @@ CREATE TABLE commands (
   CONSTRAINT commands_pkey PRIMARY KEY (ts_event, log_partition, log_offset)
 );
 CREATE INDEX commands_event_id_idx ON commands (event_id);
+CREATE TABLE completion_claims (
+  event_type TEXT NOT NULL,
+  event_id TEXT NOT NULL,
+  correlation_id TEXT NOT NULL,
+  causation_id TEXT NOT NULL,
+  stage TEXT NOT NULL,
+  step BIGINT NOT NULL,
+  ordinal BIGINT NOT NULL,
+  seq BIGINT NOT NULL,
+  ts_event TIMESTAMP WITH TIME ZONE NOT NULL,
+  ts_ingest TIMESTAMP WITH TIME ZONE NOT NULL,
+  settings_digest TEXT NOT NULL,
+  log_partition INTEGER NOT NULL,
+  log_offset BIGINT NOT NULL,
+  account_id TEXT NOT NULL,
+  claim_id TEXT NOT NULL,
+  service TEXT NOT NULL,
+  code_version TEXT NOT NULL,
+  CONSTRAINT completion_claims_pkey PRIMARY KEY (ts_event, log_partition, log_offset)
+);
+CREATE INDEX completion_claims_event_id_idx ON completion_claims (event_id);
 CREATE TABLE completions (
   event_type TEXT NOT NULL,
   event_id TEXT NOT NULL,
@@ -212,16 +233,21 @@ CREATE TABLE completions (
   account_id TEXT NOT NULL,
   request_id TEXT NOT NULL,
   model TEXT NOT NULL,
-  temperature TEXT,
+  temperature TEXT NOT NULL,
   prompt_version TEXT NOT NULL,
   messages JSONB NOT NULL,
-  raw TEXT,
-  finish_reason TEXT,
+  raw TEXT NOT NULL,
+  finish_reason TEXT NOT NULL,
   prompt_tokens BIGINT NOT NULL,
   completion_tokens BIGINT NOT NULL,
   cost NUMERIC(38, 8) NOT NULL,
   latency_ms BIGINT NOT NULL,
   attempts BIGINT NOT NULL,
+  cost_known BOOLEAN NOT NULL,
+  failures JSONB NOT NULL,
+  model_served TEXT,
+  unreported_tokens BIGINT NOT NULL,
+  unreported_cost NUMERIC(38, 8),
   reason TEXT,
   detail TEXT,
   CONSTRAINT completions_pkey PRIMARY KEY (ts_event, log_partition, log_offset)

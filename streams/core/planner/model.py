@@ -2,7 +2,8 @@
 
 The answer is text. Only a document that passes the plan schema whole, names the instrument that was asked about, and
 has its prices on the right side of each other becomes a PlanProposed; anything else is a PlanDeclined with the reason.
-Nothing is rescued from prose. Where the planner itself had asked, the rules answer in the model's place.
+Nothing is rescued from prose. A model may also say that it proposes nothing, and then nobody does. Where the planner
+itself had asked and there is no answer, the rules answer in the model's place.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from schemas.envelope import Event, Message
 from schemas.events.common import PlanOrigin, PositionSide
 from schemas.events.model import CompletionFailed, CompletionFailure, CompletionReceived, CompletionRequested
 from schemas.events.plan import DeclineReason, PlanDeclined
-from schemas.plan_document import PlanDocument, PlanDocumentError, parse_plan_document
+from schemas.plan_document import PlanDocument, PlanDocumentError, no_plan_reason, parse_plan_document
 from schemas.settings import TradingSettings
 from schemas.values import SECOND, Micros, plain
 from streams.core.planner.answers import (
@@ -126,6 +127,9 @@ def on_completion(state: PlannerState, settings: TradingSettings, message: Messa
     if isinstance(event, CompletionFailed):
         why = Decline(_REASONS[event.reason], f"{event.reason.value}: {event.detail}", (message.envelope.event_id,))
         return _without(state, settings, message, event.request_id, pending, why)
+    if (said := no_plan_reason(event.raw[:RAW_MAX])) is not None:
+        why = Decline(DeclineReason.NO_SETUP, f"the model proposes nothing: {said}", (message.envelope.event_id,))
+        return (declined(settings, pending.instrument_id, PlanOrigin.MODEL, why, pending.command_id, event.request_id),)
     found = _read(state, pending, event, message)
     if isinstance(found, Decline):
         return _without(state, settings, message, event.request_id, pending, found)

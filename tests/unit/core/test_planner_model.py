@@ -238,6 +238,23 @@ def test_an_answer_after_the_model_was_switched_off_is_not_executed() -> None:
     assert asked.when(received(plan())).of(PlanProposed), "a plan only asked for is shown, not executed"
 
 
+def test_a_model_may_propose_nothing_and_then_the_rules_do_not_either() -> None:
+    settings = settings_changed(decision_planner="MODEL", rules_enabled=True)
+    spec = given(STAGE, settings, btc_swap(), mark(), message(_last()), features()).when(regime())
+    spec.when(received(json.dumps({"no_plan": "no edge in a range"}), request=output_id(f"regime-{T0}", "planner", 0)))
+    found = declined(spec)
+    assert (found.origin, found.reason) == (PlanOrigin.MODEL, DeclineReason.NO_SETUP)
+    assert found.detail == "the model proposes nothing: no edge in a range"
+
+
+@pytest.mark.parametrize(
+    "raw", ['{"no_plan": ""}', '{"no_plan": 1}', '{"no_plan": "a", "quantity": "1"}', '["no_plan"]', "no_plan",
+            json.dumps({"no_plan": "x" * 601})],
+)  # fmt: skip
+def test_anything_else_that_looks_like_it_is_an_invalid_answer(raw: str) -> None:
+    assert declined(desk().when(COMMAND).when(received(raw))).reason is DeclineReason.COMPLETION_INVALID
+
+
 @pytest.mark.parametrize(("rules_enabled", "answers"), [(True, 1), (False, 0)])
 def test_where_the_model_fails_the_rules_answer_if_they_may(rules_enabled: bool, answers: int) -> None:
     settings = settings_changed(decision_planner="MODEL", rules_enabled=rules_enabled)
