@@ -29,6 +29,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("feed", "feeds", "Recorded data in: candles, marks, funding, trades, raw WebSocket lines."),
     ("gateway", "gateway", "The programs that talk to a venue: OKX's market data in, orders out."),
     ("adapters", "adapters", "News, search trends and on-chain numbers onto the log."),
+    ("llm", "llm", "The completion service: asks a language model what the planner wants to know."),
     ("api", "api", "The HTTP API: read side and control side."),
     ("migrate", "migrate", "Create or upgrade the database's tables."),
     ("projector", "projector", "Keep the database up to the log."),

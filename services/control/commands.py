@@ -20,14 +20,13 @@ from schemas.codec import decode, encode
 from schemas.envelope import NOT_SEQUENCED, Envelope, Event
 from schemas.events import control, plan, risk
 from schemas.events.market import InstrumentDefined
-from schemas.values import SECOND, Micros
-from services.control.scan import headers_of, is_one_of, naming, newest_time
+from schemas.values import Micros
+from services.control.scan import headers_of, is_one_of, naming
+from services.market_time import market_time, wall_time
 from streams.log.base import EventLog, NewRecord
 
 COMMANDS = "commands"
 ANSWER_TOPICS = ("plans", "verdicts")
-RECORDED_AFTER_S = 3600
-"""A log whose newest tick is older than this is a recording: commands to it carry the market's time, not the wall's."""
 POLL_S = 0.005
 POLL_LIMIT = 500
 SCAN_LIMIT = 5_000
@@ -110,20 +109,12 @@ class CommandDesk:
         return instrument_id in self._instruments
 
     def market_time(self) -> Micros:
-        """Return the time a command of now carries: the wall clock, or the newest tick's on a recording.
-
-        ``now`` in the trader is the largest ``ts_event`` seen: a command stamped by the wall clock would push the clock
-        of a recorded run years ahead and make every later tick stale.
-        """
-        wall = Micros(time.time_ns() // 1000)
-        newest = newest_time(self._log, "ticks", self._shard) or newest_time(self._log, "settings", self._shard)
-        if newest is None or wall - newest < RECORDED_AFTER_S * SECOND:
-            return wall
-        return Micros(newest)
+        """Return the time a command of now carries (``market_time``)."""
+        return market_time(self._log, self._shard)
 
     def _append(self, command: Event) -> str:
         command_id = uuid4().hex
-        wall = Micros(time.time_ns() // 1000)
+        wall = wall_time()
         ts_event = self.market_time()
         envelope = Envelope(
             event_id=command_id,

@@ -10,7 +10,7 @@ from typing import TypeVar
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from services.metrics.metric import Kind, Metric, Service
-from services.metrics.outside import ADAPTERS, GATEWAY, MARKET
+from services.metrics.outside import ADAPTERS, GATEWAY, LLM, MARKET
 
 __all__ = ["CATALOG", "Kind", "Metric", "Metrics", "Service"]
 
@@ -200,7 +200,7 @@ _VERIFIER = (
     ),
 )  # fmt: skip
 
-CATALOG: tuple[Metric, ...] = _WORKER + _PROJECTOR + _API + MARKET + GATEWAY + _VERIFIER + ADAPTERS
+CATALOG: tuple[Metric, ...] = _WORKER + _PROJECTOR + _API + MARKET + GATEWAY + _VERIFIER + ADAPTERS + LLM
 
 
 class Metrics:

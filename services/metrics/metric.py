@@ -24,6 +24,7 @@ class Service(StrEnum):
     VERIFIER = "verifier"
     ADAPTERS = "adapters"
     GATEWAY = "gateway"
+    LLM = "llm"
 
 
 @dataclass(frozen=True, slots=True)

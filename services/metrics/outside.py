@@ -141,3 +141,46 @@ ADAPTERS = (
         "Whether context waits to be written because the log has no live market.",
     ),
 )  # fmt: skip
+
+_LLM_BUCKETS = (0.3, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0)
+
+LLM = (
+    Metric(
+        "tapeline_llm_requests_total", Kind.COUNTER, Service.LLM, "requests",
+        "Requests answered, by the model asked last (none: nobody was asked) and how: received, or why not.",
+        ("model", "outcome"),
+    ),
+    Metric(
+        "tapeline_llm_attempts_total", Kind.COUNTER, Service.LLM, "calls",
+        "Calls to providers, retries and repair rounds included.",
+    ),
+    Metric(
+        "tapeline_llm_repairs_total", Kind.COUNTER, Service.LLM, "answers",
+        "Answers that were no plan and were sent back once, with another answer to it.",
+    ),
+    Metric(
+        "tapeline_llm_tokens_total", Kind.COUNTER, Service.LLM, "tokens",
+        "Tokens: prompt, completion, or unreported (the most that attempts without an answer may be billed for).",
+        ("kind",),
+    ),
+    Metric(
+        "tapeline_llm_cost_usd_total", Kind.COUNTER, Service.LLM, "USD",
+        "Cost of completions whose price is known, unreported attempts at their most.",
+    ),
+    Metric(
+        "tapeline_llm_cost_unknown_total", Kind.COUNTER, Service.LLM, "requests",
+        "Answers of a model whose price is unknown: they count as 0 USD, and only the tokens bind.",
+    ),
+    Metric(
+        "tapeline_llm_latency_seconds", Kind.HISTOGRAM, Service.LLM, "seconds",
+        "Time from taking a request up to its answer, all attempts included.", (), _LLM_BUCKETS,
+    ),
+    Metric(
+        "tapeline_llm_budget_left_ratio", Kind.GAUGE, Service.LLM, "ratio",
+        "Share of the UTC day's tokens and USD that is not spent; at 0 no model is asked.", ("budget",),
+    ),
+    Metric(
+        "tapeline_llm_configured", Kind.GAUGE, Service.LLM, "0 or 1",
+        "Whether a model is set; without one every request is answered that there is none.",
+    ),
+)  # fmt: skip

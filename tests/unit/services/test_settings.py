@@ -139,7 +139,7 @@ def test_any_secret_may_come_from_a_file(tmp_path: Path) -> None:
     assert settings.service.okx_api_passphrase is not None
     assert settings.service.okx_api_passphrase.get_secret_value() == SECRET
     assert set(settings.secrets()) == {SECRET}
-    assert {"TAPELINE_API_TOKEN_FILE", "TAPELINE_CRYPTOPANIC_TOKEN_FILE"} <= environ.keys()
+    assert {"TAPELINE_API_TOKEN_FILE", "TAPELINE_CRYPTOPANIC_TOKEN_FILE", "TAPELINE_LLM_API_KEY_FILE"} <= environ.keys()
 
 
 @pytest.mark.parametrize(
