@@ -20,10 +20,10 @@ from schemas.values import SECOND, Micros
 from services.adapters.errors import SourceError
 from services.adapters.judging import Verdict, judge
 from services.adapters.ledger import CONTEXT, read_ledger
-from services.control.commands import RECORDED_AFTER_S
 from services.feeds.feed import PRODUCER
 from services.feeds.model import make_envelope
 from services.logs import redact_text
+from services.market_time import RECORDED_AFTER_S
 from services.sole_writer import SoleWriter
 from streams.log.base import EventLog, NewRecord, end_of
 
