@@ -35,7 +35,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("projector", "projector", "Keep the database up to the log."),
     ("plan", "trading", "Ask for a plan, or send one through risk."),
     ("position", "trading", "Close a position."),
-    ("account", "trading", "Pay paper cash in or take it out."),
+    ("account", "trading", "Pay paper cash in or take it out; on OKX: book cash that differs."),
     ("risk", "trading", "Pause, resume, kill, move a limit, or look at the trading state."),
     ("replay", "replay", "Prove a run from its log, or rebuild its tables."),
     ("log", "log", "The log itself: topics, tail, cat; export and import."),

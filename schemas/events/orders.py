@@ -34,7 +34,7 @@ class OrderOperation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OrderIntended(Event):
-    """An order the gateway (or paper venue) may send once. ``quantity`` in ``quantity_unit``.
+    """An order the gateway (or paper venue) may send once; without a ``plan_id`` it closes what no plan opened.
 
     ``valid_until``: the venue must not accept it later; None for protection, which has no expiry.
     ``trigger_price_type``: the price a stop asks the venue to watch; ``trigger_source``: the one watched when it was
@@ -348,11 +348,12 @@ class VenueLiquidated(Event):
 
 @dataclass(frozen=True, slots=True)
 class VenuePosition:
-    """One position in a snapshot; quantity signed, in the instrument's unit."""
+    """A position in a snapshot; quantity signed, in the instrument's unit. ``margin_mode``: None on paper and spot."""
 
     instrument_id: str
     quantity: Quantity
     avg_entry_price: Price
+    margin_mode: MarginMode | None = None
 
 
 @dataclass(frozen=True, slots=True)

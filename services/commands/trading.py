@@ -40,7 +40,7 @@ def register(app: typer.Typer) -> None:
     position.command("close")(close)
     position.callback()(_several)
     app.add_typer(position, name="position")
-    account = _group("Pay paper cash in or take it out.")
+    account = _group("Pay paper cash in or take it out; on OKX: book cash that differs.")
     account.command("transfer", context_settings={"ignore_unknown_options": True})(transfer)
     account.callback()(_several)
     app.add_typer(account, name="account")
@@ -96,7 +96,10 @@ def close(
     context: typer.Context, instrument: Instrument, log: LogOption = None, wait: WaitOption = WAIT_S,
     as_json: JsonOption = False,
 ) -> None:  # fmt: skip
-    """Close an instrument's position at market and cancel its working entries."""
+    """Close an instrument's position at market and cancel its working entries.
+
+    On OKX also what no plan opened there: a position that somebody opened by hand.
+    """
     _ask(context, log, lambda desk: control.ClosePosition(desk.account_id, _known(desk, instrument)), wait, as_json)
 
 
@@ -105,7 +108,10 @@ def transfer(
     amount: Annotated[str, typer.Argument(help="USDT; negative to take out.")],
     log: LogOption = None, wait: WaitOption = WAIT_S, as_json: JsonOption = False,
 ) -> None:  # fmt: skip
-    """Pay paper cash in, or take it out with a negative amount; it counts as a flow, not as a profit."""
+    """Pay paper cash in, or take it out with a negative amount; it counts as a flow, not as a profit.
+
+    On OKX it books cash that differs from the log (reconciliation: cash), once you know why; it moves no money.
+    """
     if not AMOUNT.fullmatch(amount):
         raise CliError(f"{amount}: must be an amount such as 3000 or -500.50")
     _ask(context, log, lambda desk: control.TransferCash(desk.account_id, Money(Decimal(amount))), wait, as_json)

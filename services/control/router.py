@@ -147,7 +147,7 @@ def _add_risk_routes(router: APIRouter, desk: CommandDesk, wait_s: float) -> Non
 
     @router.post("/account/transfer", openapi_extra=bodies.TRANSFER)
     def transfer(body: Body) -> JSONResponse:
-        """Pay paper cash in (positive) or take it out (negative): ``{"amount": "3000"}``; it is no profit."""
+        """Pay paper cash in (positive) or take it out (negative): ``{"amount": "3000"}``; on OKX: book what differs."""
         fields = parse_object(body, required=True)
         only(fields, "amount")
         return respond(desk.ask(TransferCash(desk.account_id, money_amount(fields, "amount")), wait_s=wait_s))

@@ -13,10 +13,12 @@ import pytest
 from schemas.envelope import Event
 from schemas.events.account import CashFlowed, FlowKind, FundingPaid, TradeClosed
 from schemas.events.common import EntryEnd, ExitReason, OrderPurpose, Side, TradingState
+from schemas.events.control import ClosePosition, TransferCash
 from schemas.events.orders import (
     EntryEnded,
     FillBooked,
     NotSent,
+    OrderFilled,
     OrderIntended,
     OrderUnknown,
     SubmitAttempted,
@@ -24,6 +26,7 @@ from schemas.events.orders import (
     VenueCanceled,
 )
 from schemas.events.risk import ReconciliationDiffered, ReconciliationSettled, TradingStateChanged
+from schemas.values import Money
 from services.gateways.okx.owner import GatewayStopped
 from tests.fakes.okx import Fault
 from tests.okx_floor import BTC, REPORTS, Floor, on_the_floor
@@ -295,6 +298,23 @@ def test_a_position_opened_by_hand_holds_trading_until_it_is_gone() -> None:
         await floor.until(lambda: floor.of("verdicts", TradingStateChanged)[-1].state is TradingState.ACTIVE)
         assert floor.of("fills", FillBooked) == []
         agreed(floor, but=("cash",))  # the fees of what was done by hand
+
+    on_the_floor(scenario)
+
+
+def test_a_position_opened_by_hand_is_closed_at_the_operators_word() -> None:
+    async def scenario(floor: Floor) -> None:
+        floor.okx.control.trade_by_hand(BTC, "sell", "3", "80000")
+        await floor.until(lambda: floor.of("verdicts", TradingStateChanged)[-1].state is TradingState.HALTED)
+        floor.put("commands", ClosePosition("okx", BTC))
+        await floor.until(lambda: floor.of("verdicts", TradingStateChanged)[-1].state is TradingState.ACTIVE)
+        assert (held(floor), floor.of("fills", FillBooked)) == (0, [])
+        assert [end.filled_quantity for end in floor.of("orders", OrderFilled)] == [3]
+        agreed(floor, but=("cash",))  # what it cost is nobody's trade: the operator books it as a flow
+        told = [e for e in floor.of("verdicts", ReconciliationDiffered) if e.subject == "cash"][-1]
+        floor.put("commands", TransferCash("okx", Money(Decimal(told.venue) - Decimal(told.log))))
+        await floor.settle()
+        agreed(floor)
 
     on_the_floor(scenario)
 

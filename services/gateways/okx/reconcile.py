@@ -82,7 +82,10 @@ class Reconciler:
 
     def _adds_up(self, view: View) -> bool:
         net = {name: quantity for name, quantity in self._desk.orders.net.items() if quantity and _is_swap(name)}
-        return net == {held.instrument_id: held.quantity for held in view.holdings if held.quantity}
+        held: dict[str, Decimal] = {}
+        for each in view.holdings:
+            held[each.instrument_id] = held.get(each.instrument_id, ZERO) + each.quantity
+        return net == {name: quantity for name, quantity in held.items() if quantity}
 
     async def _facts(self) -> bool:
         """Report fills and funding that are not on the log; return whether something cannot be told yet."""
@@ -150,7 +153,9 @@ def snapshot_of(view: View, desk: OrderDesk) -> AccountSnapshot:
 def _swaps(view: View) -> Iterator[VenuePosition]:
     for held in view.holdings:
         if held.quantity:
-            yield VenuePosition(held.instrument_id, held.quantity, held.avg_entry_price or Price(ZERO))
+            yield VenuePosition(
+                held.instrument_id, held.quantity, held.avg_entry_price or Price(ZERO), held.margin_mode
+            )
 
 
 def _spots(view: View, desk: OrderDesk) -> Iterator[VenuePosition]:

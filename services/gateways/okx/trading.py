@@ -106,9 +106,9 @@ class TradingGateway:
                 pass  # a reconciliation reads them whole
 
     def _due_if_forced(self, update: VenueExecution) -> None:
-        if update.client_order_id is None or is_forced(
-            update
-        ):  # by hand or by the venue: the trader should compare soon
+        """Compare soon what was done by hand, by the venue, or to close what no plan opened."""
+        order = self.desk.orders.orders.get(update.client_order_id or "")
+        if order is None or not order.intent.plan_id or is_forced(update):
             self._due.set()
 
     async def _reconcile(self) -> None:

@@ -320,7 +320,8 @@ def _evolve_approval(state: AccountState, event: PlanApproved, message: Message)
 
 
 def _evolve_intent(state: AccountState, event: OrderIntended, message: Message) -> AccountState:
-    records.note_intent(_desk(state, event.instrument_id), event, message.now)
+    if event.plan_id:  # one without a plan closes what is not in these books
+        records.note_intent(_desk(state, event.instrument_id), event, message.now)
     return state
 
 

@@ -41,13 +41,14 @@ from schemas.events.orders import (
 )
 from schemas.events.risk import LimitOverridden, PlanApproved, ReductionApproved, TradingStateChanged
 from schemas.values import Quantity
-from streams.core.execution import by_hand, exits, fills, fold, watch
+from streams.core.execution import by_hand, closing, exits, fills, fold, watch
 from streams.core.execution.draft import STAGE_NAME, Draft
 from streams.core.execution.follow import better_stop, may_follow
 from streams.core.execution.orders import (
     AT_VENUE,
     NEVER_SENDABLE,
     UNSETTLED,
+    Closing,
     InvalidTransition,
     OrderRecord,
     OrderState,
@@ -89,6 +90,9 @@ def _reduction(state: ExecutionState, message: Message, event: ReductionApproved
         if trade.account_id == event.account_id:
             draft.cancel(trade, trade.entry, event.reason.value)
             settle(draft, plan_id)
+    order = closing.order_of(draft.state, event, draft.next_order_id())
+    if order is not None:
+        draft.emit(order)
     return draft.outputs
 
 
@@ -180,7 +184,9 @@ def _deadlines(draft: Draft) -> None:
             settle(draft, trade.plan_id)
 
 
-def _known(state: ExecutionState, client_order_id: str) -> tuple[TradeRecord, OrderRecord]:
+def _known(state: ExecutionState, client_order_id: str) -> tuple[TradeRecord | Closing, OrderRecord]:
+    if client_order_id in state.closings:
+        return state.closings[client_order_id], state.closings[client_order_id].order
     plan_id = state.plan_of.get(client_order_id)
     if plan_id is None:
         raise UnknownOrder(f"client_order_id={client_order_id}: no plan of this trader has it")
@@ -192,11 +198,12 @@ def _report(
     state: ExecutionState, message: Message, event: Any, moved: Callable[..., Event], *details: Any
 ) -> Sequence[Event]:
     """Say what a venue report made of one of our orders, then settle its trade."""
-    trade, order = _known(state, event.client_order_id)
-    draft = Draft(state, message, trade.plan_id)
-    names = (order.client_order_id, trade.plan_id, trade.account_id, trade.instrument_id)
+    owner, order = _known(state, event.client_order_id)
+    draft = Draft(state, message, owner.plan_id)
+    names = (order.client_order_id, owner.plan_id, owner.account_id, owner.instrument_id)
     draft.emit(moved(*names, *details))
-    settle(draft, trade.plan_id)
+    if isinstance(owner, TradeRecord):
+        settle(draft, owner.plan_id)
     return draft.outputs
 
 
@@ -232,7 +239,7 @@ def _rejected(state: ExecutionState, message: Message, event: VenueRejected) -> 
             return ()  # The refusal and the answer to a query say the same.
         return _report(state, message, event, OrderRejected, event.code)
     trade, order = _known(state, event.client_order_id)
-    if event.operation is OrderOperation.CANCEL or not order.live:
+    if event.operation is OrderOperation.CANCEL or not order.live or isinstance(trade, Closing):
         return ()  # The order ended before the change reached it: its end is on the log or on its way.
     draft = Draft(state, message, trade.plan_id)
     settle(draft, trade.plan_id)
@@ -259,11 +266,15 @@ def _canceled(state: ExecutionState, message: Message, event: VenueCanceled) -> 
 def _filled(state: ExecutionState, message: Message, event: VenueFill) -> Sequence[Event]:
     if fold.fill_key(event) in state.seen:
         return ()
+    if event.client_order_id in state.closings:
+        moved = closing.filled(state.closings[event.client_order_id], event)
+        return (moved, *_not_ours(state, message, event))
     if by_hand.is_theirs(state, event.client_order_id):
         return _not_ours(state, message, event)
     if event.liquidation:
         return _liquidation(state, message, event)
     trade, order = _known(state, event.client_order_id)
+    assert isinstance(trade, TradeRecord)
     draft = Draft(state, message, trade.plan_id)
     names = (order.client_order_id, trade.plan_id, trade.account_id, trade.instrument_id)
     filled = Quantity(order.filled + event.last_quantity)
@@ -307,7 +318,8 @@ def _ours(rule: Rule) -> Rule:
     """Return the rule for orders of ours only: of others, and of long forgotten ones, a venue may say anything."""
 
     def ruled(state: ExecutionState, message: Message, event: Any) -> Sequence[Event]:
-        return () if by_hand.is_theirs(state, event.client_order_id) else rule(state, message, event)
+        theirs = by_hand.is_theirs(state, event.client_order_id) and event.client_order_id not in state.closings
+        return () if theirs else rule(state, message, event)
 
     return ruled
 

@@ -57,7 +57,11 @@ def take_fill(state: ExecutionState, event: VenueFill) -> None:
 
 def take_snapshot(state: ExecutionState, event: AccountSnapshot) -> None:
     """Learn from the venue what is held there that is not ours: whatever was there before this log began, too."""
-    held: dict[str, Decimal] = {position.instrument_id: position.quantity for position in event.positions}
+    held: dict[str, Decimal] = {}
+    for position in event.positions:  # an instrument may have two: isolated and cross, long and short
+        held[position.instrument_id] = held.get(position.instrument_id, ZERO) + position.quantity
+    largest = sorted(event.positions, key=lambda position: abs(position.quantity))
+    state.held_in = {each.instrument_id: each.margin_mode for each in largest if each.margin_mode is not None}
     for trade in state.trades.values():
         held[trade.instrument_id] = held.get(trade.instrument_id, ZERO) - trade.open_quantity * trade.sign
     state.by_hand = {name: quantity for name, quantity in held.items() if not _is_dust(state, name, quantity)}

@@ -39,7 +39,7 @@ from schemas.events.orders import (
 )
 from schemas.events.risk import LimitOverridden, PlanApproved, ReductionApproved, TradingStateChanged
 from schemas.settings import TradingSettings, Venue
-from streams.core.execution import by_hand, exits
+from streams.core.execution import by_hand, closing, exits
 from streams.core.execution.orders import NEVER_SENDABLE, UNSETTLED, OrderRecord, next_state
 from streams.core.execution.state import (
     DONE_MAX,
@@ -179,7 +179,6 @@ def _quality(state: ExecutionState, event: QualityChanged, now: int) -> None:
 
 
 def _intended(state: ExecutionState, event: OrderIntended, now: int) -> None:
-    trade = state.trades[event.plan_id]
     order = OrderRecord(
         client_order_id=event.client_order_id,
         purpose=event.purpose,
@@ -191,6 +190,9 @@ def _intended(state: ExecutionState, event: OrderIntended, now: int) -> None:
         trigger_price=event.trigger_price,
         exit_reason=event.exit_reason,
     )
+    if not event.plan_id:
+        return closing.take_intent(state, event, order)
+    trade = state.trades[event.plan_id]
     trade.orders[event.client_order_id] = order
     state.plan_of[event.client_order_id] = event.plan_id
     if event.purpose is OrderPurpose.ENTRY:
@@ -199,7 +201,7 @@ def _intended(state: ExecutionState, event: OrderIntended, now: int) -> None:
         trade.stop_id = event.client_order_id
     elif event.purpose is OrderPurpose.EXIT:
         trade.exiting = event.exit_reason
-    index(state, trade)
+    return index(state, trade)
 
 
 def _amend_intended(state: ExecutionState, event: AmendIntended, now: int) -> None:
@@ -219,12 +221,14 @@ def _cancel_intended(state: ExecutionState, event: CancelIntended, now: int) -> 
 
 
 def _moved(state: ExecutionState, event: Any, now: int) -> None:
+    if not event.plan_id:
+        return closing.take_move(state, event)
     trade = state.trades[event.plan_id]
     order = trade.orders[event.client_order_id]
     order.state = next_state(order.state, event)
     order.filled = getattr(event, "filled_quantity", order.filled)
     order.end = _end_of(event) or order.end
-    index(state, trade)
+    return index(state, trade)
 
 
 def _end_of(event: Event) -> EntryEnd | None:

@@ -143,3 +143,13 @@ class OrderRecord:
     def wanted_trigger(self) -> Decimal | None:
         """The trigger last asked for."""
         return self.trigger_price if self.pending_trigger is None else self.pending_trigger
+
+
+@dataclass(slots=True)
+class Closing:
+    """An order without a plan: the operator's close of a position that is not ours. ``plan_id`` stays empty."""
+
+    account_id: str
+    instrument_id: str
+    order: OrderRecord
+    plan_id: str = ""

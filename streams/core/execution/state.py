@@ -21,7 +21,7 @@ from schemas.events.market import InstrumentDefined
 from schemas.events.plan import StopSpec, Target
 from schemas.settings import Venue
 from schemas.values import SECOND, truncate_to
-from streams.core.execution.orders import OrderRecord
+from streams.core.execution.orders import Closing, OrderRecord
 from streams.core.execution.watch import PricesOf
 from streams.core.twin import twin
 
@@ -125,7 +125,8 @@ class ExecutionState:
     penalties: what a liquidation takes beside the fee of its fill, by venue trade id, until that fill arrives.
     bad_since: since when an instrument's data is BAD. quality_exit_s: how long a trade bears it; 0: for ever.
     prices: what a stop could watch, by instrument; moved by ``evolve`` alone, so it is not copied for a draft.
-    by_hand: what the account holds that is not ours, signed, by instrument; moved by ``evolve`` alone.
+    by_hand: what the account holds that is not ours, signed, by instrument; moved by ``evolve`` alone. held_in: the
+    margin mode of what the venue holds there. closings: orders of the operator that close it, by client order id.
     claim_id: of the gateway that owns the reports; empty on paper.
     halted: scopes that are HALTED: nothing is started there except protection and reductions.
     """
@@ -149,6 +150,8 @@ class ExecutionState:
     halted: list[str] = field(default_factory=list)
     claim_id: str = ""
     by_hand: dict[str, Decimal] = field(default_factory=dict)
+    held_in: dict[str, MarginMode] = field(default_factory=dict)
+    closings: dict[str, Closing] = field(default_factory=dict)
 
     def copy(self, also: str = "") -> ExecutionState:
         """Return a copy to try events on: active trades, the one named ``also`` and the indexes are its own."""
@@ -161,6 +164,9 @@ class ExecutionState:
         copied.halted = list(self.halted)
         copied.bad_since = dict(self.bad_since)
         copied.plan_of = dict(self.plan_of)
+        copied.closings = {
+            name: Closing(each.account_id, each.instrument_id, twin(each.order)) for name, each in self.closings.items()
+        }
         return copied
 
     def tradable(self, trade: TradeRecord) -> Decimal:

@@ -19,8 +19,10 @@ from schemas.events.control import (
     TimerFired,
 )
 from schemas.events.risk import LimitOverridden, ReductionApproved
+from schemas.values import plain
 from streams.core.risk.breakers import Causes, describe, is_foreign, latched, worst_state
 from streams.core.risk.limits import overridden
+from streams.core.risk.reconcile import beside
 from streams.core.risk.state import RiskState
 
 Answer = tuple[RefusalCode | None, str]
@@ -59,9 +61,11 @@ def _close(state: RiskState, event: ClosePosition, causes: Causes) -> Answer:
     market = state.markets.get(event.instrument_id)
     if market is None or market.instrument is None:
         return RefusalCode.UNKNOWN_INSTRUMENT, event.instrument_id
-    if not has_exposure(state, event.instrument_id):
+    theirs = beside(state, event.instrument_id)
+    if not theirs and not has_exposure(state, event.instrument_id):
         return RefusalCode.NO_POSITION, f"{event.instrument_id}: neither a position nor a working entry"
-    return None, f"{event.instrument_id}: closing at market"
+    detail = f", {plain(abs(theirs))} that no plan opened included" if theirs else ""
+    return None, f"{event.instrument_id}: closing at market{detail}"
 
 
 def _timer(state: RiskState, event: TimerFired, causes: Causes) -> Answer:

@@ -59,7 +59,9 @@ def _modes(snapshot: AccountSnapshot) -> Iterator[Difference]:
 
 
 def _positions(state: RiskState, snapshot: AccountSnapshot) -> Iterator[Difference]:
-    theirs: dict[str, Decimal] = {position.instrument_id: position.quantity for position in snapshot.positions}
+    theirs: dict[str, Decimal] = {}
+    for held in snapshot.positions:  # an instrument may have two: isolated and cross, long and short
+        theirs[held.instrument_id] = theirs.get(held.instrument_id, _ZERO) + held.quantity
     ours = {name: position.quantity for name, position in state.positions.items()}
     for name in sorted(theirs.keys() | ours.keys()):
         venue, log = theirs.get(name, _ZERO), ours.get(name, _ZERO)
@@ -93,6 +95,16 @@ def _cash(state: RiskState, snapshot: AccountSnapshot) -> Iterator[Difference]:
         holds = abs(venue - log) * 100 > abs(venue) * CASH_HALT_PCT
         words = f"cash: venue says {plain(venue)}, the log {plain(log)}"
         yield Difference("cash", plain(venue), plain(log), words, holds=holds)
+
+
+def beside(state: RiskState, instrument_id: str) -> Decimal:
+    """Return the position the venue holds beside the log's, by the last snapshot; 0: none, or it only lowers ours."""
+    known = state.open_differences.get(f"position {instrument_id}")
+    if known is None:
+        return _ZERO
+    venue = Decimal(known.venue)
+    theirs = venue - Decimal(known.log)
+    return theirs if theirs * venue > 0 else _ZERO
 
 
 def told(state: RiskState, snapshot: AccountSnapshot, now: int) -> list[Event]:

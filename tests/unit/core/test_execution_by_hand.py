@@ -4,19 +4,39 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from schemas.events.common import AccountMode, ExitReason, Liquidity, OrderPurpose, PositionMode, Side
+from schemas.events.common import (
+    AccountMode,
+    ExitReason,
+    Liquidity,
+    MarginMode,
+    NotSentReason,
+    OrderPurpose,
+    OrderType,
+    PositionMode,
+    Side,
+)
+from schemas.events.gateway import GatewayClaimed
 from schemas.events.orders import (
     AccountSnapshot,
     AmendIntended,
     CancelIntended,
     FillBooked,
+    NotSent,
+    OrderAccepted,
+    OrderExpired,
+    OrderFilled,
     OrderIntended,
+    OrderPartiallyFilled,
+    OrderRejected,
+    OrderSubmitted,
     SubmitAttempted,
     VenueAccepted,
     VenueCanceled,
     VenueFill,
     VenuePosition,
+    VenueRejected,
 )
+from schemas.events.risk import ReductionApproved
 from schemas.values import Money, Price, Quantity
 from streams.core.execution import STAGE
 from tests.rig import Rig, approved
@@ -25,12 +45,14 @@ BTC = "BTC-USDT-SWAP"
 
 
 class Hands:
-    """A long of 10 contracts with its stop at the venue, and hands on the same account."""
+    """A long of 10 contracts with its stop at the venue (or nothing of ours), and hands on the same account."""
 
-    def __init__(self) -> None:
-        self.rig = Rig(stages=(STAGE,), venue="OKX")
-        self.rig.feed(approved())
+    def __init__(self, *, flat: bool = False, venue: str = "OKX") -> None:
+        self.rig = Rig(stages=(STAGE,), venue=venue)
         self.trades = 0
+        if flat:
+            return
+        self.rig.feed(approved())
         self.open(OrderPurpose.ENTRY)
         self.fill(self.newest(OrderPurpose.ENTRY), Side.BUY, "10")
         self.open(OrderPurpose.STOP)
@@ -60,9 +82,14 @@ class Hands:
         return self.rig.now(FillBooked)
 
     def snapshot(self, quantity: str) -> None:
-        held = (VenuePosition(BTC, Quantity(Decimal(quantity)), Price(Decimal(80000))),)
+        held = (VenuePosition(BTC, Quantity(Decimal(quantity)), Price(Decimal(80000)), MarginMode.CROSS),)
         modes = (AccountMode.FUTURES, PositionMode.NET)
         self.rig.feed(AccountSnapshot("paper", Money(Decimal(10000)), held, (), *modes))
+
+    def close(self) -> list[OrderIntended]:
+        """Let the operator close what is there; return the orders without a plan."""
+        self.rig.feed(ReductionApproved("paper", BTC, ExitReason.OPERATOR, "c1"))
+        return [order for order in self.rig.now(OrderIntended) if not order.plan_id]
 
     @property
     def not_ours(self) -> dict[str, Decimal]:
@@ -131,3 +158,64 @@ def test_a_snapshot_says_what_was_there_before_the_log_began() -> None:
     assert hands.not_ours == {BTC: Decimal(3)}
     hands.snapshot("10")
     assert hands.not_ours == {}
+
+
+def test_the_operator_closes_what_no_plan_opened_once_and_nothing_is_booked() -> None:
+    hands = Hands(flat=True)
+    hands.snapshot("-3")
+    (order,) = hands.close()
+    assert (order.side, order.quantity, order.type) == (Side.BUY, 3, OrderType.MARKET)
+    assert (order.reduce_only, order.margin_mode, order.purpose) == (True, MarginMode.CROSS, OrderPurpose.EXIT)
+    assert hands.close() == [], "one is under way"
+    name = order.client_order_id
+    hands.rig.feed(SubmitAttempted(name, "paper", BTC))
+    hands.rig.feed(VenueAccepted(name, "paper", BTC, "v"))
+    hands.fill(name, Side.BUY, "1")
+    hands.fill(name, Side.BUY, "2")
+    kinds = (OrderSubmitted, OrderAccepted, OrderPartiallyFilled, OrderFilled)
+    assert [len(hands.rig.of(kind)) for kind in kinds] == [1, 1, 1, 1]
+    assert (hands.not_ours, hands.rig.of(FillBooked), hands.close()) == ({}, [], [])
+
+
+def test_beside_a_trade_of_ours_each_is_closed_by_its_own_order() -> None:
+    hands = Hands()
+    hands.snapshot("13")
+    (order,) = hands.close()
+    assert (order.side, order.quantity) == (Side.SELL, 3)
+    hands.open(OrderPurpose.EXIT)  # the newest exit: the one without a plan
+    hands.fill(order.client_order_id, Side.SELL, "3")
+    assert (hands.not_ours, hands.rig.of(FillBooked)[1:]) == ({}, []), "ours is closed by the other exit alone"
+    ours = [each for each in hands.rig.of(OrderIntended) if each.purpose is OrderPurpose.EXIT and each.plan_id]
+    assert [each.quantity for each in ours] == [10]
+
+
+def test_what_the_venue_refuses_or_never_got_is_not_tried_again_but_may_be_asked_for_again() -> None:
+    hands = Hands(flat=True)
+    hands.rig.feed(GatewayClaimed("paper", "claim", "g", "v", "live 1"))
+    hands.snapshot("3")
+    (first,) = hands.close()
+    hands.rig.feed(SubmitAttempted(first.client_order_id, "paper", BTC))
+    hands.rig.feed(VenueRejected(first.client_order_id, "paper", BTC, "51169", "no position"))
+    assert [type(event) for event in hands.rig.step] == [OrderRejected]
+    (second,) = hands.close()
+    hands.rig.feed(NotSent(second.client_order_id, "paper", BTC, NotSentReason.ABSENT, "claim"))
+    assert [type(event) for event in hands.rig.step] == [OrderExpired]
+    assert len(hands.close()) == 1
+
+
+def test_closing_never_raises_what_the_venue_holds_and_paper_has_nothing_by_hand() -> None:
+    hands = Hands()
+    hands.snapshot("6")  # 4 of our 10 went unseen: buying them back would raise the position
+    assert hands.not_ours == {BTC: Decimal(-4)}
+    assert hands.close() == []
+    paper = Hands(flat=True, venue="PAPER")
+    paper.snapshot("3")
+    assert paper.close() == []
+
+
+def test_a_kill_and_a_halt_close_what_is_ours_alone() -> None:
+    hands = Hands(flat=True)
+    hands.snapshot("3")
+    for reason in (ExitReason.KILL, ExitReason.HALT_FLATTEN):
+        hands.rig.feed(ReductionApproved("paper", BTC, reason, "c2"))
+        assert hands.rig.step == []

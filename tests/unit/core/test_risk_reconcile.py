@@ -7,10 +7,17 @@ from decimal import Decimal
 
 import pytest
 
-from schemas.events.common import AccountMode, PositionMode, TradingState
+from schemas.events.common import AccountMode, ExitReason, PositionMode, TradingState
+from schemas.events.control import ClosePosition, CommandHandled, KillSwitch, RefusalCode
 from schemas.events.gateway import FOREIGN
 from schemas.events.orders import AccountSnapshot, VenuePosition
-from schemas.events.risk import ReconciliationDiffered, ReconciliationSettled, Repair, TradingStateChanged
+from schemas.events.risk import (
+    ReconciliationDiffered,
+    ReconciliationSettled,
+    ReductionApproved,
+    Repair,
+    TradingStateChanged,
+)
 from schemas.values import SECOND, Money, Price, Quantity
 from tests.builders import T0, btc_spot
 from tests.risk_desk import BTC, desk
@@ -46,6 +53,19 @@ def test_a_difference_is_told_once_then_when_it_changes_and_when_it_is_gone() ->
     spec.when(says(), ts=START + 90 * SECOND)
     assert spec.of(ReconciliationSettled) == [ReconciliationSettled("paper", f"position {BTC}", START, 90 * SECOND)]
     assert spec.of(TradingStateChanged)[0].state is TradingState.ACTIVE
+
+
+def test_a_position_no_plan_opened_is_closed_at_the_operators_word_and_at_no_other() -> None:
+    spec = desk().when(says((BTC, "-3")), ts=START)
+    spec.when(KillSwitch("paper", flatten=True, reason="test"))
+    assert spec.of(ReductionApproved) == []
+    spec.when(ClosePosition("paper", BTC))
+    assert [(r.instrument_id, r.reason) for r in spec.of(ReductionApproved)] == [(BTC, ExitReason.OPERATOR)]
+    (handled,) = spec.of(CommandHandled)
+    assert handled.detail == f"{BTC}: closing at market, 3 that no plan opened included"
+    spec.when(says(), ts=START + 30 * SECOND)
+    (handled,) = spec.when(ClosePosition("paper", BTC)).of(CommandHandled)
+    assert (handled.code, spec.of(ReductionApproved)) == (RefusalCode.NO_POSITION, [])
 
 
 def test_an_order_that_is_not_ours_holds_trading() -> None:
