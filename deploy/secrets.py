@@ -12,7 +12,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).with_name("secrets")
 NAMES = ("tapeline_db_password", "tapeline_db_read_password", "tapeline_api_token", "grafana_admin_password")
-EMPTY = ("okx_api_key", "okx_api_secret", "okx_api_passphrase")
+EMPTY = ("okx_api_key", "okx_api_secret", "okx_api_passphrase", "llm_api_key", "llm_fallback_api_key")
 """Secrets only their owner has: the files are made empty, which says none, and wait to be filled."""
 DATABASE_HOST = "timescaledb:5432"
 

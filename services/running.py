@@ -212,12 +212,14 @@ def _is_projected(log: EventLog, database: ReadDatabase, shard: int) -> bool:
 
 @contextmanager
 def all_services(
-    folder: Path, *, env_file: Path, log: str, db: str, shards: int, api: Sequence[str] | None
+    folder: Path, *, env_file: Path, log: str, db: str, shards: int, api: Sequence[str] | None, model: bool = False
 ) -> Iterator[Services]:
-    """Run worker, projector and, with its options, the API for as long as the block lasts."""
+    """Run worker, projector, with its options the API, and with ``model`` what asks one, while the block lasts."""
     with Services(folder, env_file=env_file) as services:
         services.start("worker", "worker", "--log", log, "--shards", str(shards))
         services.start("projector", "projector", "--log", log, "--db", db)
+        if model:
+            services.start("llm", "llm", "--log", log)
         if api is not None:
             services.start("api", "api", "--log", log, "--db", db, *api)
         yield services

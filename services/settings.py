@@ -31,8 +31,10 @@ PREFIX = "TAPELINE_"
 DEFAULT_LOG = "sqlite:///var/tapeline.db"
 DEFAULT_DB = "embedded:var/postgres"
 TOKEN_LENGTH_MIN = 16
-OPTIONAL_SECRETS = ("OKX_API_KEY", "OKX_API_SECRET", "OKX_API_PASSPHRASE")
-"""Secrets whose file may be empty: paper needs none, and the gateway that does names what is missing."""
+OPTIONAL_SECRETS = (
+    "OKX_API_KEY", "OKX_API_SECRET", "OKX_API_PASSPHRASE", "TAPELINE_LLM_API_KEY", "TAPELINE_LLM_FALLBACK_API_KEY",
+)  # fmt: skip
+"""Secrets whose file may be empty: paper and rules need none, and a service that does names what is missing."""
 TOOL_VARIABLES = ("TAPELINE_CACHE", "TAPELINE_SHARED_DATA")
 """Read by the Makefile, the local broker and the tests, not by the services: known, so that they stop nothing."""
 

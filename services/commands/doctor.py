@@ -78,6 +78,7 @@ def _configured(context: typer.Context) -> list[Finding]:
     return [
         ("settings", "ok", f"account {settings.trading.account_id}, digest {settings.trading.digest()}"),
         _orders(settings),
+        _model(settings),
         (
             "control token",
             *(("ok", "set") if service.api_token else ("note", "TAPELINE_API_TOKEN is not set: control is off")),
@@ -102,6 +103,22 @@ def _orders(settings: Settings) -> Finding:
         "note",
         f"{settings.service.mode}: {whose}, sent by `{program()} gateway okx`, which checks the account",
     )
+
+
+def _model(settings: Settings) -> Finding:
+    """Say which language model `tapeline llm` would ask; it is not asked, and litellm takes seconds to load."""
+    from services.llm.options import models_of
+
+    try:
+        models = models_of(settings.service)
+    except ValueError as error:
+        return "language model", "invalid", str(error)
+    if not models:
+        asked = settings.trading.decision_planner == "MODEL"
+        without = "every question is answered by the rules" if asked else "the rules decide"
+        return "language model", "note", f"TAPELINE_LLM_MODEL is not set: {without}"
+    keys = [f"{access.model} ({'key set' if access.api_key else 'no key'})" for access in models]
+    return "language model", "ok", f"{', then '.join(keys)}, asked by `{program()} llm`"
 
 
 def _tried(look: Callable[[], tuple[str, str]]) -> tuple[str, str]:

@@ -55,7 +55,7 @@ def run(
     folder: Annotated[Path, typer.Option("--folder", help="Where the services' own logs go.")] = FOLDER,
     as_json: JsonOption = False,
 ) -> None:
-    """Run feed, Faust worker, projector and API together, then show the review of the run."""
+    """Run feed, Faust worker, projector and API together, then show the review. With TAPELINE_LLM_MODEL: llm too."""
     live = _is_live(feed or [], instruments, speed)
     _refuse_unknown_language(lang)
     settings = load(context, log=log, db=db, more={"TAPELINE_API_PORT": None if port is None else str(port)})
@@ -77,8 +77,8 @@ def run(
     with open_log(service.log, read_only=False) as opened, open_database(database) as dsn:
         create_log(opened, shards=shards)
         options = ["--port", str(service.api_port)] if api else None
-        start = partial(all_services, folder, env_file=context.obj.env_file, log=service.log, db=database)
-        with start(shards=shards, api=options) as services, closing(ReadDatabase(dsn)) as reader:
+        start = partial(all_services, folder, env_file=context.obj.env_file, log=service.log, db=database, api=options)
+        with start(shards=shards, model=bool(service.llm_model)) as services, closing(ReadDatabase(dsn)) as reader:
             if api:
                 note(f"API: http://{service.api_host}:{service.api_port}/docs")
             if tape is None:

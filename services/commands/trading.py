@@ -18,7 +18,7 @@ from schemas.settings import INSTRUMENT_ID
 from schemas.values import Money
 from services.commands.common import DONE, MISSING, NO, CliError, JsonOption, LogOption, emit, load, open_log
 from services.control.answers import describe, in_words
-from services.control.commands import CommandDesk
+from services.control.commands import MODEL_WAIT_S, CommandDesk
 from services.control.symbols import AMOUNT
 
 WaitOption = Annotated[float, typer.Option("--wait", min=0.0, max=600.0, help="Seconds to wait for the outcome.")]
@@ -61,14 +61,20 @@ def _several() -> None:
 def generate(
     context: typer.Context, instrument: Instrument,
     planner: PlannerOption = control.Planner.RULES,
-    log: LogOption = None, wait: WaitOption = WAIT_S, as_json: JsonOption = False,
+    log: LogOption = None,
+    wait: Annotated[
+        float | None,
+        typer.Option("--wait", min=0.0, max=600.0, help="Seconds to wait for the outcome; default 5, for llm 30."),
+    ] = None,
+    as_json: JsonOption = False,
 ) -> None:  # fmt: skip
     """Ask a planner for a plan; nothing is executed. Exit 1: it declined."""
+    usual = MODEL_WAIT_S if planner is control.Planner.LLM else WAIT_S
     _ask(
         context,
         log,
         lambda desk: control.GeneratePlan(desk.account_id, _known(desk, instrument), planner),
-        wait,
+        usual if wait is None else wait,
         as_json,
     )
 

@@ -28,7 +28,7 @@ def status_of(answer: Answer) -> str:
 
 
 def describe(answer: Answer) -> dict[str, Any]:
-    """Return the JSON body of an answer: the outcome event in full, and the further events that name the command."""
+    """Return the JSON body of an answer: in a few words, the outcome event in full, further events that name it."""
     body: dict[str, Any] = {
         "command_id": answer.command_id,
         "command": type(answer.command).__name__,
@@ -36,23 +36,30 @@ def describe(answer: Answer) -> dict[str, Any]:
     }
     if answer.outcome is None:
         return body | {"href": f"/commands/{answer.command_id}"}
-    return body | {"outcome": to_json(*answer.outcome), "related": [to_json(*pair) for pair in answer.related]}
+    return body | {
+        "explanation": _explained(answer),
+        "outcome": to_json(*answer.outcome),
+        "related": [to_json(*pair) for pair in answer.related],
+    }
 
 
 def in_words(answer: Answer) -> str:
     """Return an answer as a few lines for a person."""
     event = answer.outcome[1] if answer.outcome else None
     head = f"{type(answer.command).__name__} {answer.command_id}: {status_of(answer)}"
-    if event is None:
-        return f"{head}\n{_no_answer(answer.command)}"
-    if isinstance(event, PlanProposed):
-        return f"{head}\n{_plan(event)}"
-    if isinstance(event, PlanDeclined):
-        return f"{head}\n{event.reason}: {event.detail}"
-    if isinstance(event, PlanApproved | PlanDenied):
-        return f"{head}\n{_verdict(event)}"
-    detail = f"{answer.refused or ''} {getattr(event, 'detail', '')}".strip()
+    detail = _no_answer(answer.command) if event is None else _explained(answer)
     return f"{head}\n{detail}" if detail else head
+
+
+def _explained(answer: Answer) -> str:
+    event = answer.outcome[1] if answer.outcome else None
+    if isinstance(event, PlanProposed):
+        return _plan(event)
+    if isinstance(event, PlanDeclined):
+        return f"{event.reason}: {event.detail}"
+    if isinstance(event, PlanApproved | PlanDenied):
+        return _verdict(event)
+    return f"{answer.refused or ''} {getattr(event, 'detail', '')}".strip()
 
 
 def _no_answer(command: Event) -> str:

@@ -31,6 +31,8 @@ POLL_S = 0.005
 POLL_LIMIT = 500
 SCAN_LIMIT = 5_000
 PRODUCER = "control"
+MODEL_WAIT_S = 30.0
+"""How long the answer of a language model is waited for where nobody says otherwise; most come within seconds."""
 
 _log = structlog.get_logger("tapeline.control")
 _INSTRUMENT = headers_of(InstrumentDefined)

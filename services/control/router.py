@@ -29,7 +29,7 @@ from schemas.plan_document import PlanDocumentError, parse_plan_document
 from schemas.settings import INSTRUMENT_ID
 from services.control import bodies
 from services.control.answers import describe
-from services.control.commands import Answer, CommandDesk
+from services.control.commands import MODEL_WAIT_S, Answer, CommandDesk
 from services.control.limits import RateLimit
 from services.control.requests import flag, money_amount, only, parse_object, pause_state, read_body, text
 from services.control.symbols import SymbolError, instrument_of
@@ -84,11 +84,13 @@ def control_router(desk: CommandDesk, *, token: str | None, wait_s: float, per_m
 def _add_plan_routes(router: APIRouter, desk: CommandDesk, wait_s: float) -> None:
     @router.post("/plans/generate")
     def generate(symbol: str, market_type: str = "perp", planner: str = "rules") -> JSONResponse:
-        """Ask a planner (rules or llm) for a plan; nothing is executed. A model may take longer than the wait: 202."""
+        """Ask a planner (rules or llm) for a plan; nothing is executed. A model is waited for up to 30 s, then 202."""
         instrument_id = _known(desk, _instrument(symbol, market_type))
         if planner.upper() not in tuple(Planner):
             raise invalid("planner", f"{planner!r} must be rules or llm")
-        return respond(desk.ask(GeneratePlan(desk.account_id, instrument_id, Planner(planner.upper())), wait_s=wait_s))
+        asked = Planner(planner.upper())
+        patience = max(wait_s, MODEL_WAIT_S) if asked is Planner.LLM else wait_s
+        return respond(desk.ask(GeneratePlan(desk.account_id, instrument_id, asked), wait_s=patience))
 
     @router.post("/plans/execute", openapi_extra=bodies.PLAN)
     def execute(body: Body) -> JSONResponse:

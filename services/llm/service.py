@@ -103,6 +103,12 @@ class CompletionService:
         spent = self._asker.budget.spent(wall)
         _log.info("claimed", answered=len(held.answered), tokens_today=spent.tokens, usd_today=plain(spent.cost))
 
+    def _take_others(self) -> None:
+        """Take in what the service before us still wrote; another that has come since ends this one."""
+        for event in self._topic.others():
+            self._answered.add(event.request_id)
+            self._asker.budget.spend(spent_by(event), wall_time())
+
     def _read(self) -> None:
         """Read on while there is something and nothing waits: a long past of answered requests passes quickly."""
         while not self._waiting and not self._stopped():
@@ -123,7 +129,9 @@ class CompletionService:
 
     async def _serve(self, envelope: Envelope, request: CompletionRequested) -> None:
         """Ask, unless somebody else has taken over, and write the answer down."""
-        self._topic.check()
+        self._take_others()
+        if envelope.event_id in self._answered:
+            return
         left_s = (request.ts_deadline - self._now()) / SECOND
         left_s -= min(MARGIN_S_MAX, left_s * MARGIN)
         event = await self._asker.answer(request, envelope.event_id, left_s)

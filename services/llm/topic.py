@@ -1,8 +1,8 @@
 """The service's hold on ``completions``: it claims the topic, and every answer must land at the very next offset.
 
-Another offset means that somebody else wrote: the hold is gone. Nothing is retried in place; a new process claims,
-reads what is answered, and goes on. Answers are inputs of the trader, which takes the first one of a request: what a
-former service still wrote, as a broker lets it, is either that first one or says nothing new.
+At another offset somebody else has written. A claim means that the hold is gone: nothing is retried in place, a new
+process claims, reads what is answered, and goes on. An answer is what the service before us still wrote, as a broker
+lets it; answers are inputs of the trader, which takes the first of a request, so it is that one or says nothing new.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class CompletionsTopic:
         self.claim_id = derive_id("completions-claim", self._shard, service, wall_time())
         event = CompletionsClaimed(self._account_id, self.claim_id, service, CODE_VERSION)
         try:
-            (offset,) = self._log.append([self._record(event, "", "")])
+            (offset,) = self._log.append([self._record(self._envelope("", ""), event)])
         except LogError as error:
             raise AppendInDoubt(f"the claim on the completions was not acknowledged: {error}") from error
         held = Held()
@@ -77,42 +77,39 @@ class CompletionsTopic:
             self._next += len(records)
             yield from (decode(record.value) for record in records)
 
-    def check(self) -> None:
-        """Raise Displaced when somebody else has written since our last record."""
-        end = self._log.end_offset(COMPLETIONS, self._shard)
-        if end != self._next:
-            raise self._taken()
+    def others(self) -> list[Completion]:
+        """Return what the service before us wrote since our last record. Raises Displaced at the claim of another."""
+        return [event for _, event in self._foreign()]
 
     def write(self, event: Completion, request: Envelope) -> None:
-        """Append one answer at the next offset. Raises Displaced, AppendInDoubt."""
-        record = self._record(event, request.event_id, request.correlation_id)
-        result = self._log.append_at(record, self._next)
-        if result is Append.FENCED:
-            raise self._taken()
-        if result is Append.UNSURE:
-            raise AppendInDoubt(f"completions of shard {self._shard}: offset {self._next} is in doubt")
-        self._next += 1
+        """Append one answer. Raises Displaced, AppendInDoubt."""
+        envelope = self._envelope(request.event_id, request.correlation_id)
+        result = self._log.append_at(self._record(envelope, event), self._next)
+        if result is Append.ACCEPTED:
+            self._next += 1
+        elif result is Append.UNSURE or not any(envelope == written for written, _ in self._foreign()):
+            raise AppendInDoubt(f"completions of shard {self._shard}: an answer is in doubt, start again")
 
-    def _taken(self) -> Displaced:
-        return Displaced(
-            f"completions of shard {self._shard}: offset {self._next} was written by somebody else: another completion "
-            "service has taken over and this one stops; only one may write there"
-        )
+    def _foreign(self) -> list[tuple[Envelope, Completion]]:
+        found = []
+        for envelope, event in self._records(self._log.end_offset(COMPLETIONS, self._shard)):
+            if not isinstance(event, CompletionReceived | CompletionFailed):
+                raise Displaced(
+                    f"completions of shard {self._shard}: another completion service has taken over and this one "
+                    "stops; only one may write there"
+                )
+            found.append((envelope, event))
+        return found
 
-    def _record(self, event: Event, causation_id: str, correlation_id: str) -> NewRecord:
+    def _envelope(self, causation_id: str, correlation_id: str) -> Envelope:
         wall, when = wall_time(), Micros(self._now())
         identity = derive_id("completion", self._shard, self._next, causation_id, self.claim_id, wall)
-        envelope = Envelope(
-            identity,
-            correlation_id or identity,
-            causation_id,
-            STAGE,
-            NOT_SEQUENCED,
-            0,
-            NOT_SEQUENCED,
-            when,
-            wall,
-            CODE_VERSION,
-            "",
+        correlation = correlation_id or identity
+        return Envelope(
+            identity, correlation, causation_id, STAGE, NOT_SEQUENCED, 0, NOT_SEQUENCED, when, wall, CODE_VERSION, ""
         )
-        return NewRecord(COMPLETIONS, self._shard, self._account_id.encode(), encode(envelope, event), when)
+
+    def _record(self, envelope: Envelope, event: Event) -> NewRecord:
+        return NewRecord(
+            COMPLETIONS, self._shard, self._account_id.encode(), encode(envelope, event), envelope.ts_event
+        )

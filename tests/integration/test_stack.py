@@ -81,6 +81,13 @@ def _look_at_metrics(stack: Stack) -> None:
     assert [each["url"] for each in told] == [stack.url(9093, "/api/v2/alerts")]
 
 
+def _ask_the_model_there_is_not(stack: Stack, headers: dict[str, str]) -> None:
+    """Ask for a model's plan: its service runs without one, and answers so."""
+    asked = {"symbol": "BTC-USDT", "market_type": "perp", "planner": "llm"}
+    plan = httpx.post(stack.url(8000, "/plans/generate"), params=asked, headers=headers, timeout=60)
+    assert plan.json()["explanation"].startswith("COMPLETION_FAILED: NOT_CONFIGURED: no model is set")
+
+
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A folder that PostgreSQL's own user may enter (pytest's are closed to it)."""
@@ -124,6 +131,7 @@ def test_the_stack_trades_projects_answers_and_stops_though_the_venue_is_out_of_
         verdict = httpx.post(stack.url(8000, "/plans/execute"), json=PLAN, headers=headers, timeout=60)
         assert verdict.status_code == 200
         assert len(verdict.json()["outcome"]["payload"]["checks"]) == 40
+        _ask_the_model_there_is_not(stack, headers)
         assert not any(token in stack.log_of(name).read_text() for name in stack.processes)
         assert stack.log_of("market").read_text(), "the market gateway said why it could not start"
         processes = dict(stack.processes)

@@ -304,6 +304,20 @@ def test_doctor_looks_at_everything_and_creates_nothing(run: Run, tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
+def test_doctor_says_which_model_would_be_asked(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def model() -> tuple[str, str]:
+        rows = {row["what"]: (row["state"], row["detail"]) for row in json.loads(run("doctor", "--json")[1])}
+        return rows["language model"]
+
+    assert model() == ("note", "TAPELINE_LLM_MODEL is not set: the rules decide")
+    monkeypatch.setenv("TAPELINE_LLM_MODEL", "openai/gpt-5-mini")
+    monkeypatch.setenv("TAPELINE_LLM_API_KEY", "sk-not-shown-0123456789")
+    state, detail = model()
+    assert (state, detail.split(",")[0]) == ("ok", "openai/gpt-5-mini (key set)")
+    monkeypatch.setenv("TAPELINE_LLM_API_BASE", "http://models.example")
+    assert model()[0] == "invalid"
+
+
 def test_doctor_names_the_gates_that_are_shut_and_then_where_orders_go(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,136 @@
+"""A service's hold on the completions, on every log: one owner at a time, and what it finds there when it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from schemas.codec import encode
+from schemas.envelope import NOT_SEQUENCED, Envelope
+from schemas.events.model import CompletionFailed, CompletionFailure
+from schemas.values import Micros, Money
+from services.llm.topic import COMPLETIONS, CompletionsTopic
+from services.sole_writer import AppendInDoubt, Displaced
+from streams.log import create_log, open_log
+from streams.log.base import Append, EventLog, LogError, NewRecord
+from tests.builders import T0
+
+KINDS = ("memory", "sqlite", pytest.param("kafka", marks=pytest.mark.kafka))
+
+
+@pytest.fixture(params=KINDS)
+def logs(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[EventLog, EventLog]]:
+    """One log as two processes have it open."""
+    if request.param == "memory":
+        first = second = open_log("memory://")
+    else:
+        url = f"sqlite:///{tmp_path}/log.db" if request.param == "sqlite" else request.getfixturevalue("kafka_url")
+        first, second = open_log(url), open_log(url)
+    create_log(first)
+    yield first, second
+    first.close()
+    second.close()
+
+
+def answer(number: int) -> tuple[CompletionFailed, Envelope]:
+    """Return an answer to a request, and the request's envelope."""
+    identity = f"request-{number}"
+    failed = CompletionFailed(
+        "paper", identity, "m", "p", (), CompletionFailure.TIMEOUT, "late", number, 0, Money(Decimal(0)), 1, 1
+    )
+    return failed, Envelope(identity, "idea", "", "planner", 0, 0, NOT_SEQUENCED, T0, T0, "test", "")
+
+
+def topic(log: EventLog) -> CompletionsTopic:
+    return CompletionsTopic(log, 0, "paper", lambda: Micros(T0))
+
+
+def test_a_claim_finds_what_is_answered_and_the_answers_of_today(logs: tuple[EventLog, EventLog]) -> None:
+    first = topic(logs[0])
+    assert first.claim(answers_since=0).answered == set()
+    first.write(*answer(1))
+    first.write(*answer(2))
+    held = topic(logs[1]).claim(answers_since=0)
+    assert held.answered == {"request-1", "request-2"}
+    assert [event.prompt_tokens for event, _ in held.answers] == [1, 2]
+    assert topic(logs[1]).claim(answers_since=held.answers[-1][1] + 1).answers == [], "only their names, when older"
+
+
+def test_the_one_that_claims_last_writes_and_the_other_knows_before_it_asks(logs: tuple[EventLog, EventLog]) -> None:
+    first, second = topic(logs[0]), topic(logs[1])
+    first.claim(answers_since=0)
+    assert first.others() == []
+    second.claim(answers_since=0)
+    with pytest.raises(Displaced, match="another completion service has taken over"):
+        first.others()
+
+
+def test_an_answer_after_the_takeover_ends_its_writer_and_not_the_new_one(logs: tuple[EventLog, EventLog]) -> None:
+    first, second = topic(logs[0]), topic(logs[1])
+    first.claim(answers_since=0)
+    second.claim(answers_since=0)
+    with pytest.raises(Displaced):
+        first.write(*answer(1))
+    kept = logs[1].end_offset(COMPLETIONS, 0) == 3  # a broker keeps what it was sent
+    second.write(*answer(2))
+    assert second.others() == []
+    held = topic(logs[0]).claim(answers_since=0)
+    assert held.answered == ({"request-1", "request-2"} if kept else {"request-2"})
+
+
+def test_what_the_former_service_still_answered_the_new_one_takes_in(logs: tuple[EventLog, EventLog]) -> None:
+    log = logs[0]
+    writer = topic(log)
+    writer.claim(answers_since=0)
+    event, envelope = answer(1)
+    late = NewRecord(COMPLETIONS, 0, b"paper", encode(envelope, event), T0)
+    log.append([late])
+    assert [found.request_id for found in writer.others()] == ["request-1"]
+    log.append([late])
+    if type(log).__name__ == "KafkaLog":  # which keeps our record behind the other one: it is written all the same
+        writer.write(*answer(2))
+        assert writer.others() == []
+    else:  # where nothing a former service sends can land any more: who wrote this is nobody we know
+        with pytest.raises(AppendInDoubt):
+            writer.write(*answer(2))
+        assert log.end_offset(COMPLETIONS, 0) == 3
+
+
+class Silent:
+    """A log that takes a record and gives no word on it."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+        self.silent = False
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._log, name)
+
+    def append(self, records: Sequence[NewRecord]) -> list[int]:
+        """Append, and say nothing where silent."""
+        offsets = self._log.append(records)
+        if self.silent:
+            raise LogError("no word")
+        return offsets
+
+    def append_at(self, record: NewRecord, expected_offset: int) -> Append:
+        """Append, and say nothing where silent."""
+        result = self._log.append_at(record, expected_offset)
+        return Append.UNSURE if self.silent else result
+
+
+def test_without_the_logs_word_nothing_more_is_written_and_the_next_start_knows() -> None:
+    log = open_log("memory://")
+    create_log(log)
+    silent = Silent(log)
+    writer = topic(silent)  # type: ignore[arg-type]
+    writer.claim(answers_since=0)
+    silent.silent = True
+    with pytest.raises(AppendInDoubt, match="an answer is in doubt"):
+        writer.write(*answer(1))
+    with pytest.raises(AppendInDoubt, match="the claim on the completions was not acknowledged"):
+        topic(silent).claim(answers_since=0)  # type: ignore[arg-type]
+    assert topic(log).claim(answers_since=0).answered == {"request-1"}, "it had landed"
