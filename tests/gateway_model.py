@@ -34,6 +34,7 @@ from schemas.ids import derive_id
 from schemas.topics import REPORTS
 from schemas.values import SECOND, Price, Quantity
 from services.gateways.okx.desk import OrderDesk
+from services.gateways.okx.memory import recall, remember
 from services.gateways.okx.owner import GatewayStopped, Owner
 from streams.log import create_log
 from streams.log.base import Append, LogError, NewRecord
@@ -97,6 +98,8 @@ class World:
         settings = message(settings_changed(venue="OKX"))
         self.log.append([NewRecord("settings", 0, b"", encode(settings.envelope, settings.event), T0)])
         self._seq = 0
+        self.kept: bytes | None = None
+        self.recalled = 0
 
     # -- what people and the trader do --------------------------------------------------------------------------------
 
@@ -136,11 +139,18 @@ class World:
         desk = self._make(*place, clock=lambda: self.now + skew_us, instruments=lambda _: btc_swap())
         life = Life(desk)
         self.lives.append(life)
+        if self.kept is not None:
+            self.recalled += not recall(desk, self.kept)
         try:
             desk.open()
         except (GatewayStopped, LogError):
             life.dead = True
         return life
+
+    def keep(self, life: Life) -> None:
+        """Let a gateway, dead or fenced or not, save what it knows for whoever starts next."""
+        if life.desk.reports.claimed:
+            self.kept = remember(life.desk)
 
     def read(self, life: Life) -> None:
         """Let a gateway read its intents and begin what is due."""

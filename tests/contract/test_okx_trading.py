@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from schemas.codec import decode, encode
 from schemas.events.gateway import GatewayClaimed
@@ -37,6 +38,7 @@ BOUND_S = 20
 def settings_for(okx: FakeOkx, **values: str) -> Settings:
     """Settings of a demo account at the fake."""
     environ = {
+        "TAPELINE_LOG": "memory://",
         "TAPELINE_MODE": "demo",
         "TAPELINE_VENUE": "OKX",
         "TAPELINE_ACCOUNT_ID": "okx",
@@ -76,12 +78,16 @@ def test_it_claims_and_tells_where_the_account_is() -> None:
     assert (counts.orders, counts.reconciliations >= 1) == (0, True)
 
 
-def test_on_sqlite_an_attempt_is_on_the_disk_before_its_order_is_sent(tmp_path: Path) -> None:
+def test_on_sqlite_attempts_wait_for_the_disk_and_the_next_start_remembers(tmp_path: Path) -> None:
     log = SqliteLog(tmp_path / "log.db")
     prepare_log(log, TradingSettings(account_id="okx", venue="OKX"))
     assert log._db.execute("PRAGMA synchronous").fetchone() == (1,), "NORMAL: a power loss takes the newest commits"
-    trade(log, stopped=lambda: log.end_offset(REPORTS, 0) >= 2)
+    url = f"sqlite:///{tmp_path / 'log.db'}"
+    trade(log, stopped=lambda: log.end_offset(REPORTS, 0) >= 2, TAPELINE_LOG=url)
     assert log._db.execute("PRAGMA synchronous").fetchone() == (2,), "FULL"
+    with capture_logs() as said:
+        trade(log, stopped=lambda: log.end_offset(REPORTS, 0) >= 4, TAPELINE_LOG=url)
+    assert [entry["reports"] for entry in said if entry["event"] == "remembered"] == [2]
     log.close()
 
 

@@ -51,7 +51,7 @@ class TakesEverySeq(OrderDesk):
     """Reads every record of ``orders``, whether it counts or not."""
 
     def read(self) -> int:
-        for record in self._intents.log.read("orders", 0, 0, limit=1_000):
+        for record in self.intents.log.read("orders", 0, 0, limit=1_000):
             self.orders.intended(*decode(record.value))
         return 0
 

@@ -18,8 +18,8 @@ number = st.integers(0, 11)
 move = st.one_of(
     st.tuples(st.sampled_from(["intend", "start", "kill", "fill", "push", "cancel", "amend", "repeat"]), number),
     st.tuples(st.sampled_from(["intend", "read", "run"]), number),
-    st.tuples(st.sampled_from(["step", "steps", "go on"]), number),
-    st.tuples(st.sampled_from(["advance", "land", "deaf"]), number),
+    st.tuples(st.sampled_from(["step", "steps", "go on", "keep"]), number),
+    st.tuples(st.sampled_from(["advance", "land", "deaf", "tear"]), number),
 )
 
 
@@ -41,6 +41,12 @@ def _start(world: World, n: int) -> None:
 
 def _deaf(world: World, n: int) -> None:
     world.venue.deaf = n % 3
+
+
+def _tear(world: World, n: int) -> None:
+    if world.kept is not None:
+        cut = len(world.kept) * n // 12
+        world.kept = world.kept[:cut] + world.kept[cut + 1 :]
 
 
 def _fill(world: World, n: int) -> None:
@@ -78,6 +84,7 @@ def _go_on(world: World, life: Life, n: int) -> None:
 _OF_A_LIFE: dict[str, Callable[[World, Life, int], None]] = {
     "kill": lambda world, life, n: world.kill(life),
     "read": lambda world, life, n: world.read(life),
+    "keep": lambda world, life, n: world.keep(life),
     "push": lambda world, life, n: world.push(life, n),
     "step": lambda world, life, n: world.step(life, n),
     "steps": _steps,
@@ -87,6 +94,7 @@ _OF_A_LIFE: dict[str, Callable[[World, Life, int], None]] = {
 _OF_THE_WORLD: dict[str, Callable[[World, int], object]] = {
     "intend": lambda world, n: world.intend(PURPOSES[n % 3], valid_s=(2, 8, 30, 300)[n % 4]),
     "start": _start,
+    "tear": _tear,
     "advance": lambda world, n: world.advance((0.1, 1, 3, 9, 14, 40)[n % 6]),
     "land": lambda world, n: world.venue.land(overdue_only=False),
     "deaf": _deaf,

@@ -18,7 +18,7 @@ from schemas.values import Micros, Price, Quantity
 from services.gateways.okx import protocol
 from services.gateways.okx.counters import GatewayCounters
 from services.gateways.okx.facts import Category, VenueExecution, VenueOrder
-from services.gateways.okx.owner import Owner, ReportsTopic, read_intents
+from services.gateways.okx.owner import ORDERS, Owner, ReportsTopic, read_intents
 from services.gateways.okx.protocol import Need, need_of
 from services.gateways.okx.tracked import Orders, Phase, Tracked
 from services.gateways.okx.venue import SEND_DEADLINE_US, VenueClient, VenueUnavailable, is_algo
@@ -52,7 +52,7 @@ class OrderDesk:
         self.clock = clock
         self.orders = Orders()
         self.reports = ReportsTopic(log, shard, owner, clock, self.orders.reported)
-        self._intents = SeqReader(log, "orders", shard)
+        self.intents = SeqReader(log, ORDERS, shard)
         self.instruments = instruments
         self.counters = counters or GatewayCounters()
         self.counters.watch(self.orders, self.reports.written, clock)
@@ -73,7 +73,7 @@ class OrderDesk:
 
     def read(self) -> int:
         """Take new intents; return how many records counted."""
-        return read_intents(self._intents, self.orders)
+        return read_intents(self.intents, self.orders)
 
     def look_again(self) -> None:
         """Ask the venue for every order it should have: at the start, and after a time without its updates."""

@@ -19,6 +19,7 @@ from services.gateways.okx.tracked import Orders
 from streams.log.base import Append, EventLog, LogError, NewRecord
 from streams.reader import SeqReader
 
+ORDERS = "orders"
 READ_LIMIT = 5_000
 STAGE = "gateway"
 
@@ -63,6 +64,8 @@ class ReportsTopic:
         """When the first gateway claimed: what happened at the venue before is not this log's."""
         self.ts_before = 0
         """When the last report before our claim was written."""
+        self.ts_last = 0
+        """When the last report taken was written."""
         self._clock = clock
         self._taken = taken
         self._next = 0
@@ -75,6 +78,10 @@ class ReportsTopic:
     def next_offset(self) -> int:
         """The offset the next report must land at."""
         return self._next
+
+    def resume(self, offset: int, *, ts_begun: int, ts_last: int) -> None:
+        """Go on where the records before ``offset`` have been taken; before the claim."""
+        self._next, self.ts_begun, self.ts_before, self.ts_last = offset, ts_begun, ts_last, ts_last
 
     def claim(self) -> int:
         """Claim the topic and return the offset of the claim; ``take_up_to`` it comes next.
@@ -133,7 +140,7 @@ class ReportsTopic:
 
     def _take(self, envelope: Envelope, event: Event) -> None:
         self._next += 1
-        self.ts_begun = self.ts_begun or envelope.ts_ingest
+        self.ts_begun, self.ts_last = self.ts_begun or envelope.ts_ingest, envelope.ts_ingest
         if not self.claimed:
             self.ts_before = envelope.ts_ingest
         self.claimed = self.claimed or (isinstance(event, GatewayClaimed) and event.claim_id == self.claim_id)

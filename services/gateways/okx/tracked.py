@@ -36,6 +36,11 @@ OVER_MAX = 5_000
 TRADES_MAX = 20_000
 """Venue trade ids remembered against repeats; the trader keeps its own."""
 
+TRANSFERS_MAX = 1_000
+"""Lines of the venue's ledger remembered; it is read again with an hour's overlap."""
+PENALTIES_MAX = 100
+"""Liquidations of an instrument remembered, for the parts of one position."""
+
 
 class Phase(StrEnum):
     """How far an order is, by the log alone."""
@@ -151,9 +156,12 @@ class Orders:
         if isinstance(event, VenueFunding):
             self.funded_until[event.instrument_id] = event.ts_funding
         if isinstance(event, VenueLiquidated):
-            self.penalties.setdefault(event.instrument_id, []).append((envelope.ts_event, event.penalty))
+            told = self.penalties.get(event.instrument_id, [])[1 - PENALTIES_MAX :]
+            self.penalties[event.instrument_id] = [*told, (envelope.ts_event, event.penalty)]
         if isinstance(event, VenueTransferred):
             self.transfers[event.bill_id] = None
+            if len(self.transfers) > TRANSFERS_MAX:
+                del self.transfers[next(iter(self.transfers))]
         order = self.orders.get(getattr(event, "client_order_id", ""))
         if order is None:
             return

@@ -17,6 +17,7 @@ from services.gateways.okx.desk import OrderDesk
 from services.gateways.okx.market.counters import MarketCounters
 from services.gateways.okx.market.rest import PublicApi
 from services.gateways.okx.market.wire import public_exchange
+from services.gateways.okx.memory import MemoryFile
 from services.gateways.okx.owner import Owner
 from services.gateways.okx.start import open_client, venue_hosts
 from services.gateways.okx.trading import Cadence, TradingGateway
@@ -72,7 +73,8 @@ async def run_trading_gateway(
             log, shard, client, owner, clock=client.clock.now, instruments=instruments.get, counters=counters
         )
         _log.info("trading", mode=report.mode, account=report.account.uid, shard=shard)
-        await TradingGateway(desk, stopped=stopped, cadence=cadence or Cadence()).run()
+        memory = MemoryFile.beside(settings.service.log, shard)
+        await TradingGateway(desk, stopped=stopped, cadence=cadence or Cadence(), memory=memory).run()
         reports = sum(desk.reports.written.values())
         return TradingCounts(len(desk.orders.orders), reports, desk.counters.reconciliations)
     finally:

@@ -7,6 +7,7 @@ new one, which claims the reports and asks the venue.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -16,8 +17,10 @@ import structlog
 from services.gateways.okx.desk import OrderDesk
 from services.gateways.okx.facts import VenueBalance, VenueExecution, VenueHolding, VenueOrder
 from services.gateways.okx.forced import is_forced
+from services.gateways.okx.memory import MemoryFile, recall, remember
 from services.gateways.okx.reconcile import Reconciler
 from services.gateways.okx.venue import BillsDue, Link, LinkChanged, Update, UpdateUnreadable, VenueUnavailable
+from streams.log.base import LogError
 
 T = TypeVar("T")
 _log = structlog.get_logger("tapeline.gateway.okx.trading")
@@ -25,7 +28,10 @@ _log = structlog.get_logger("tapeline.gateway.okx.trading")
 
 @dataclass(frozen=True, slots=True)
 class Cadence:
-    """How often the gateway does what it does, in seconds. switch_s: after which silence the venue cancels entries."""
+    """How often the gateway does what it does, in seconds. switch_s: after which silence the venue cancels entries.
+
+    keep_s: how often it saves what it knows of its orders.
+    """
 
     poll_s: float = 0.02
     reconcile_s: float = 30.0
@@ -33,13 +39,26 @@ class Cadence:
     settle_s: float = 1.0
     beat_s: float = 5.0
     switch_s: int = 30
+    keep_s: float = 300.0
 
 
 class TradingGateway:
-    """One desk at work. ``stopped``: asked often; true ends ``run``, with entries left to the venue's switch."""
+    """One desk at work. ``stopped``: asked often; true ends ``run``, with entries left to the venue's switch.
 
-    def __init__(self, desk: OrderDesk, *, stopped: Callable[[], bool], cadence: Cadence = Cadence()) -> None:
+    ``memory``: where what the desk knows is kept for the next start; None: nowhere, the log is read whole.
+    """
+
+    def __init__(
+        self,
+        desk: OrderDesk,
+        *,
+        stopped: Callable[[], bool],
+        cadence: Cadence = Cadence(),
+        memory: MemoryFile | None = None,
+    ) -> None:
         self.desk = desk
+        self._memory = memory
+        self._keep_at = 0.0
         self._stopped = stopped
         self._cadence = cadence
         self._reconciler = Reconciler(desk, lambda: asyncio.sleep(cadence.settle_s))
@@ -52,8 +71,10 @@ class TradingGateway:
 
     async def run(self) -> None:
         """Claim the reports and trade until stopped. Raises GatewayStopped, OtherAccount, LogError."""
+        self._recall()
         self.desk.open()
         _log.info("claimed", claim_id=self.desk.reports.claim_id, orders=len(self.desk.orders.orders))
+        self._keep()
         tasks = [
             asyncio.create_task(work) for work in (self._updates(), self._reconcile(), self._beat(), self._orders())
         ]
@@ -65,6 +86,27 @@ class TradingGateway:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            self._keep()
+
+    def _recall(self) -> None:
+        kept = None if self._memory is None else self._memory.load()
+        if kept is None:
+            return
+        refused = recall(self.desk, kept)
+        if refused:
+            _log.warning("memory not used: the log is read whole", reason=refused)
+        else:
+            _log.info("remembered", reports=self.desk.reports.next_offset, intents=self.desk.intents.offset)
+
+    def _keep(self) -> None:
+        """Save what the desk knows: it holds at any moment between two actions, whoever owns the reports by now."""
+        if self._memory is None:
+            return
+        self._keep_at = time.monotonic() + self._cadence.keep_s
+        try:
+            self._memory.save(remember(self.desk))
+        except LogError as error:
+            _log.warning("memory not saved: the next start reads the log whole", detail=str(error))
 
     async def _orders(self) -> None:
         """Read intents and run what is due, every order on its own, until stopped."""
@@ -116,6 +158,8 @@ class TradingGateway:
         while True:
             self._due.clear()
             told = await self._asked(self._reconciler.run())
+            if time.monotonic() >= self._keep_at:
+                self._keep()
             if told:
                 self.desk.counters.reconciled()
             wait = self._cadence.reconcile_s if told else self._cadence.retry_s
