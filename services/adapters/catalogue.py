@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -82,44 +83,44 @@ KINDS: dict[str, Kind] = {
 
 def build_sources(settings: ContextSettings, *, patience: Patience | None = None) -> tuple[Source, ...]:
     """Return the sources that are on. Raises SettingsError for one that lacks what it needs."""
-    places, intervals = pairs(settings.context_urls), pairs(settings.context_intervals)
+    intervals, waited = pairs(settings.context_intervals), patience or Patience()
     found: list[Source] = []
     for name in listed(settings.context_sources):
         kind = KINDS[name]
-        for label, fetcher in _fetchers(name, kind, places.get(name), settings):
+        for label, fetcher in _fetchers(name, settings, waited.attempt_s):
             interval = int(intervals.get(name, kind.interval_s))
-            found.append(Source(label, fetcher, kind.parse, interval, kind.stale_after_s, patience or Patience()))
+            found.append(Source(label, fetcher, kind.parse, interval, kind.stale_after_s, waited))
     return tuple(found)
 
 
-def _fetchers(name: str, kind: Kind, place: str | None, settings: ContextSettings) -> list[tuple[str, Fetcher]]:
+def _fetchers(name: str, settings: ContextSettings, limit_s: float) -> list[tuple[str, Fetcher]]:
     """Return a source's label and fetcher; the feeds of ``rss`` are sources of their own."""
+    own = partial(HttpFetcher, types=KINDS[name].types, time_limit_s=limit_s)
     if name == RSS:
         feeds = listed(settings.context_feeds)
         if not feeds:
             raise SettingsError("TAPELINE_CONTEXT_FEEDS: empty, and the source rss is on; name a feed or take it out")
-        return [(label, HttpFetcher(url, types=kind.types, local=True)) for label, url in _labelled(feeds)]
+        return [(label, own(url, local=True)) for label, url in _labelled(feeds)]
     if name == TRENDS:
-        return [(name, _export(settings.context_trends, kind.types))]
-    query = None
-    if name == CRYPTOPANIC:
-        if settings.cryptopanic_token is None:
+        place = settings.context_trends
+        if not place:
             raise SettingsError(
-                "TAPELINE_CRYPTOPANIC_TOKEN is not set, and the source cryptopanic is on; set it or take it out of "
-                "TAPELINE_CONTEXT_SOURCES"
+                "TAPELINE_CONTEXT_TRENDS: empty, and the source google-trends is on; name an export, file or URL"
             )
-        query = {"auth_token": settings.cryptopanic_token.get_secret_value()}
-    return [(name, HttpFetcher(place or kind.url, types=kind.types, local=place is not None, query=query))]
+        is_url = place.startswith(("https://", "http://"))
+        return [(name, own(place, local=True) if is_url else FileFetcher(Path(place)))]
+    place = pairs(settings.context_urls).get(name, "")
+    query = _with_token(settings) if name == CRYPTOPANIC else None
+    return [(name, own(place or KINDS[name].url, local=bool(place), query=query))]
 
 
-def _export(place: str, types: tuple[str, ...]) -> Fetcher:
-    if not place:
+def _with_token(settings: ContextSettings) -> dict[str, str]:
+    if settings.cryptopanic_token is None:
         raise SettingsError(
-            "TAPELINE_CONTEXT_TRENDS: empty, and the source google-trends is on; name an export, file or URL"
+            "TAPELINE_CRYPTOPANIC_TOKEN is not set, and the source cryptopanic is on; set it or take it out of "
+            "TAPELINE_CONTEXT_SOURCES"
         )
-    if place.startswith(("https://", "http://")):
-        return HttpFetcher(place, types=types, local=True)
-    return FileFetcher(Path(place))
+    return {"auth_token": settings.cryptopanic_token.get_secret_value()}
 
 
 def _labelled(urls: list[str]) -> list[tuple[str, str]]:

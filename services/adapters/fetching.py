@@ -80,7 +80,8 @@ class FileFetcher:
 class HttpFetcher:
     """One URL. ``local``: an operator named it, so it may be on a private network. ``query``: may hold a key.
 
-    ``types``: the ends of media types that are taken; an answer that names none is taken as well.
+    ``types``: the ends of media types that are taken; an answer that names none is taken as well. ``tls``: whom to
+    trust besides the public authorities' usual list.
     """
 
     def __init__(
@@ -92,8 +93,10 @@ class HttpFetcher:
         query: dict[str, str] | None = None,
         time_limit_s: float = TIME_LIMIT_S,
         bytes_max: int = BYTES_MAX,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._url = parse_url(url)
+        self._tls = tls
         self._asked = self._url.copy_merge_params(query) if query else self._url
         self._types = types
         self._local = local
@@ -146,7 +149,7 @@ class HttpFetcher:
         request = httpx.Request(
             "GET", url.copy_with(host=address), headers=headers, extensions={"sni_hostname": url.host}
         )
-        async with httpx.AsyncHTTPTransport(verify=_tls(), retries=0) as transport:
+        async with httpx.AsyncHTTPTransport(verify=self._tls or _tls(), retries=0) as transport:
             response = await transport.handle_async_request(request)
             try:
                 return await self._take(url, response)

@@ -55,7 +55,7 @@ def number(value: object, what: str) -> Ratio:
         found = Decimal(value)
     else:
         raise garbage(f"{what} is no number")
-    if not abs(found) < NUMBER_MAX:
+    if not -NUMBER_MAX < found < NUMBER_MAX:
         raise garbage(f"{what} is too large a number")
     return ratio(found)
 

@@ -16,7 +16,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait
 from schemas.envelope import Event
 from schemas.values import SECOND
 from services.adapters.errors import Failure, SourceError, garbage
-from services.adapters.fetching import Body, Fetcher
+from services.adapters.fetching import TIME_LIMIT_S, Body, Fetcher
 
 Parse = Callable[[str, Body, int], tuple[Event, ...]]
 """Source name, body and now in microseconds to events, nothing judged yet. Raises SourceError."""
@@ -24,12 +24,13 @@ Parse = Callable[[str, Body, int], tuple[Event, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a source is waited for. ``pause_s``: the first pause between attempts is up to this long.
+    """How long a source is waited for. ``attempt_s``: one attempt; ``pause_s``: the first pause between two, at most.
 
     ``breaker_failures``: attempts in a row that open the breaker, for ``breaker_s`` seconds.
     """
 
     attempts: int = 3
+    attempt_s: float = TIME_LIMIT_S
     pause_s: float = 1.0
     pause_s_max: float = 10.0
     breaker_failures: int = 6
