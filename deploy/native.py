@@ -30,6 +30,8 @@ from deploy.kafka.broker import BrokerError, LocalBroker, free_port
 from deploy.secrets import make_secrets
 from projections.connect import ProjectionError
 from projections.embedded import EmbeddedPostgres
+from schemas.settings import SettingsError
+from services.settings import load_settings
 
 ROOT = Path(__file__).parents[1]
 COMPOSE = ROOT / "docker-compose.kafka.yml"
@@ -103,7 +105,7 @@ def running(folder: Path, *, free_ports: bool = False) -> Iterator[Stack]:
         ending.callback(broker.stop)
         kafka = broker.start().address
         database = ending.enter_context(EmbeddedPostgres(folder / "postgres"))
-        make_secrets(folder / "secrets", dsn=database.dsn)
+        make_secrets(folder / "secrets", dsn=database.dsn, telling=load_settings().service)
         ending.callback(_stop, stack)
         for name, service in own_services(content).items():
             _start(stack, name, service, kafka)
@@ -127,6 +129,7 @@ def _start(stack: Stack, name: str, service: Mapping[str, Any], kafka: str) -> N
         .replace("kafka:9092", kafka)
         .replace(SECRETS, str((stack.folder / "secrets").absolute()))
         .replace(KAFKA_DATA, str((stack.folder / "kafka").absolute()))
+        .replace("alertmanager:9093", f"127.0.0.1:{stack.ports[9093]}")
         for key, value in service.get("environment", {}).items()
     }
     arguments = ["127.0.0.1" if argument == "0.0.0.0" else argument for argument in arguments]
@@ -182,14 +185,8 @@ def _start_tool(stack: Stack, name: str) -> None:
     if program is None:
         stack.missing.append(name)
         return
-    source = ROOT / "deploy" / name
     there = stack.folder / name
-    shutil.copytree(source, there, dirs_exist_ok=True)
-    file = there / f"{name}.yml"
-    text = file.read_text(encoding="utf-8").replace(f"/etc/{name}", str(there.absolute()))
-    for service, port in _targets(text):
-        text = text.replace(f"{service}:{port}", f"127.0.0.1:{stack.ports[int(port)]}")
-    file.write_text(text, encoding="utf-8")
+    file = stack.folder / "secrets" / name if name == "alertmanager" else _prometheus_config(stack, there)
     listen = stack.ports[9090 if name == "prometheus" else 9093]
     store = "storage.tsdb.path" if name == "prometheus" else "storage.path"
     arguments = [f"--config.file={file}", f"--{store}={there / 'data'}", f"--web.listen-address=127.0.0.1:{listen}"]
@@ -197,6 +194,16 @@ def _start_tool(stack: Stack, name: str) -> None:
         arguments.append("--cluster.listen-address=")
     _spawn(stack, name, [program, *arguments], {})
     _await_port(stack, name, listen)
+
+
+def _prometheus_config(stack: Stack, there: Path) -> Path:
+    shutil.copytree(ROOT / "deploy" / "prometheus", there, dirs_exist_ok=True)
+    file = there / "prometheus.yml"
+    text = file.read_text(encoding="utf-8").replace("/etc/prometheus", str(there.absolute()))
+    for service, port in _targets(text):
+        text = text.replace(f"{service}:{port}", f"127.0.0.1:{stack.ports[int(port)]}")
+    file.write_text(text, encoding="utf-8")
+    return file
 
 
 def _targets(text: str) -> list[tuple[str, str]]:
@@ -228,7 +235,7 @@ def _stop(stack: Stack) -> None:
 
 
 def main() -> int:
-    """Run the stack until told to stop; 1 when a service ends, 3 when something it needs is missing."""
+    """Run the stack until told to stop; 1: a service ended, 2: a setting is wrong, 3: something is missing."""
     parser = argparse.ArgumentParser(description="The stack of docker-compose.kafka.yml without Docker.")
     parser.add_argument("--folder", type=Path, default=ROOT / "var" / "native", help="data and logs")
     parser.add_argument("--free-ports", action="store_true", help="take free ports instead of the compose file's")
@@ -246,6 +253,9 @@ def main() -> int:
     except (BrokerError, ProjectionError) as error:
         print(f"stack: {error}", file=sys.stderr)
         return 3
+    except SettingsError as error:
+        print(f"stack: {error}", file=sys.stderr)
+        return 2
     except StackError as error:
         print(f"stack: {error}", file=sys.stderr)
         return 1

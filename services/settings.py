@@ -26,6 +26,7 @@ from services.adapters.settings import ContextSettings
 from services.gateways.okx.market.subscriptions import parse_channels
 from services.llm.options import LlmOptions
 from services.secret_files import file_variable, with_secret_files
+from services.telling.settings import TellingSettings
 
 PREFIX = "TAPELINE_"
 DEFAULT_LOG = "sqlite:///var/tapeline.db"
@@ -42,7 +43,7 @@ _SCHEMES_LOG = ("sqlite:///", "kafka://", "memory://")
 _SCHEMES_DB = ("embedded:", "postgresql://", "postgresql+psycopg://")
 
 
-class ServiceSettings(ContextSettings, LlmOptions):
+class ServiceSettings(ContextSettings, LlmOptions, TellingSettings):
     """Everything the services need beside the trading settings."""
 
     model_config = SettingsConfigDict(extra="ignore", env_file_encoding="utf-8", populate_by_name=True)

@@ -200,7 +200,18 @@ _VERIFIER = (
     ),
 )  # fmt: skip
 
-CATALOG: tuple[Metric, ...] = _WORKER + _PROJECTOR + _API + MARKET + GATEWAY + _VERIFIER + ADAPTERS + LLM
+_REVIEWER = (
+    Metric(
+        "tapeline_review_told_timestamp_seconds", Kind.GAUGE, Service.REVIEWER, "seconds since 1970",
+        "When the review of a day was last handed to Alertmanager; 0: not since the start.",
+    ),
+    Metric(
+        "tapeline_review_failures_total", Kind.COUNTER, Service.REVIEWER, "attempts",
+        "Times database or Alertmanager did not answer; tried again each minute.",
+    ),
+)  # fmt: skip
+
+CATALOG: tuple[Metric, ...] = _WORKER + _PROJECTOR + _API + MARKET + GATEWAY + _VERIFIER + _REVIEWER + ADAPTERS + LLM
 
 
 class Metrics:

@@ -12,7 +12,7 @@ HEAD = """# Metrics
 
 Written from `services/metrics/catalog.py` by `python -m services.metrics.generate --write`; the list is closed.
 Counters and `_sum` gauges begin at zero when their process starts; the other gauges tell the present, also after a
-restart. Worker, projector, verifier, gateways and adapters serve `/metrics` on `--metrics-port` (or
+restart. Worker, projector, verifier, reviewer, gateways and adapters serve `/metrics` on `--metrics-port` (or
 `TAPELINE_METRICS_PORT`), `tapeline api` on its own port.
 """
 TITLES = {
@@ -20,6 +20,7 @@ TITLES = {
     Service.PROJECTOR: "Projector (`tapeline projector`): trading, risk and data quality as the log has them",
     Service.API: "HTTP API (`tapeline api`)",
     Service.VERIFIER: "Verifier (`tapeline replay verify --every 24`)",
+    Service.REVIEWER: "Reviewer (`tapeline review day --daily`)",
     Service.GATEWAY: "Trading gateway (`tapeline gateway okx`)",
     Service.MARKET: "Market gateway (`tapeline gateway okx-market`)",
     Service.ADAPTERS: "Context adapters (`tapeline adapters`)",

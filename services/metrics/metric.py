@@ -22,6 +22,7 @@ class Service(StrEnum):
     API = "api"
     MARKET = "market"
     VERIFIER = "verifier"
+    REVIEWER = "reviewer"
     ADAPTERS = "adapters"
     GATEWAY = "gateway"
     LLM = "llm"

@@ -12,7 +12,7 @@ import yaml
 
 from deploy.kafka.broker import MESSAGE_BYTES_MAX, kafka_version
 from deploy.native import compose, own_services
-from deploy.secrets import EMPTY, NAMES, make_secrets
+from deploy.secrets import ALERTMANAGER, EMPTY, NAMES, make_secrets
 from services.metrics.catalog import CATALOG, Kind
 from services.settings import ServiceSettings, known_variables
 from tests.tools import approve
@@ -46,7 +46,7 @@ def test_volumes_and_secrets_are_declared_and_used() -> None:
     used = {v.split(":")[0] for s in SERVICES.values() for v in s.get("volumes", ()) if not v.startswith("./")}
     assert used == set(content["volumes"])
     secrets = {name for service in SERVICES.values() for name in service.get("secrets", ())}
-    assert secrets == set(content["secrets"]) == {*NAMES, *EMPTY, "tapeline_db"}
+    assert secrets == set(content["secrets"]) == {*NAMES, *EMPTY, ALERTMANAGER, "tapeline_db"}
     for service in SERVICES.values():
         for volume in service.get("volumes", ()):
             if volume.startswith("./"):
@@ -129,6 +129,7 @@ def test_secrets_are_made_once_and_kept(tmp_path: Path) -> None:
     before = {path.name: path.read_text() for path in folder.iterdir()}
     assert make_secrets(folder) == []
     assert {path.name: path.read_text() for path in folder.iterdir()} == before
+    assert yaml.safe_load(before.pop(ALERTMANAGER))["receivers"] == [{"name": "operator"}, {"name": "review"}]
     assert {name for name, text in before.items() if not text.strip()} == set(EMPTY), "only their owner has them"
     assert len({text for text in before.values() if text.strip()}) == len(NAMES) + 1
     assert before["tapeline_db_password"].strip() in before["tapeline_db"]
