@@ -17,7 +17,9 @@ from services.telling.settings import TellingSettings
 
 FOLDER = Path(__file__).with_name("secrets")
 NAMES = ("tapeline_db_password", "tapeline_db_read_password", "tapeline_api_token", "grafana_admin_password")
-EMPTY = ("okx_api_key", "okx_api_secret", "okx_api_passphrase", "llm_api_key", "llm_fallback_api_key")
+EMPTY = (
+    "okx_api_key", "okx_api_secret", "okx_api_passphrase", "llm_api_key", "llm_fallback_api_key", "cryptopanic_token",
+)  # fmt: skip
 """Secrets only their owner has: the files are made empty, which says none, and wait to be filled."""
 ALERTMANAGER = "alertmanager"
 """Alertmanager's configuration, which holds the receivers' secrets."""

@@ -41,6 +41,7 @@ CATCH_UP_S = 1_800.0
 LIVE_CATCH_UP_S = 60.0
 """A live feed is taken as it comes; more than this behind it something is wrong."""
 GATEWAY = "okx-market"
+ADAPTERS = "adapters"
 POLL_S = 0.2
 
 Tick = tuple[Envelope, Event]
@@ -247,15 +248,19 @@ def drive(
 
 
 def follow_okx(
-    log: EventLog, database: ReadDatabase, services: Services, *, log_url: str, shard: int, shards: int, stopped: Alarm
-) -> bool:
+    log: EventLog, database: ReadDatabase, services: Services, *, log_url: str, shard: int, shards: int, stopped: Alarm,
+    context: bool,
+) -> bool:  # fmt: skip
     """Run the market gateway until told to stop, then let the others take what it wrote; False: they did not.
 
-    Raises ServiceEnded when a service ends meanwhile.
+    ``context``: the adapters too. Raises ServiceEnded when a service ends meanwhile.
     """
     services.start(GATEWAY, "gateway", "okx-market", "--log", log_url, "--shards", str(shards))
+    if context:
+        services.start(ADAPTERS, "adapters", "--log", log_url, "--shards", str(shards))
     while not stopped.wait(1.0):
         services.check()
+    services.end(ADAPTERS)
     services.end(GATEWAY)
     return await_caught_up(log, database, services, shard=shard, stopped=Alarm(), limit_s=LIVE_CATCH_UP_S)
 

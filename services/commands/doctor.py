@@ -79,6 +79,7 @@ def _configured(context: typer.Context) -> list[Finding]:
         ("settings", "ok", f"account {settings.trading.account_id}, digest {settings.trading.digest()}"),
         _orders(settings),
         _model(settings),
+        _context(settings),
         (
             "control token",
             *(("ok", "set") if service.api_token else ("note", "TAPELINE_API_TOKEN is not set: control is off")),
@@ -119,6 +120,20 @@ def _model(settings: Settings) -> Finding:
         return "language model", "note", f"TAPELINE_LLM_MODEL is not set: {without}"
     keys = [f"{access.model} ({'key set' if access.api_key else 'no key'})" for access in models]
     return "language model", "ok", f"{', then '.join(keys)}, asked by `{program()} llm`"
+
+
+def _context(settings: Settings) -> Finding:
+    """Say which context sources `tapeline adapters` would ask; `tapeline adapters check` asks them."""
+    from schemas.settings import SettingsError
+    from services.adapters.catalogue import build_sources
+
+    try:
+        names = [source.name for source in build_sources(settings.service)]
+    except SettingsError as error:
+        return "context", "invalid", str(error)
+    if not names:
+        return "context", "note", "TAPELINE_CONTEXT_SOURCES is empty: no news, trends or on-chain numbers"
+    return "context", "ok", f"{', '.join(names)}; `{program()} adapters check` asks them"
 
 
 def _tried(look: Callable[[], tuple[str, str]]) -> tuple[str, str]:

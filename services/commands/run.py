@@ -83,8 +83,9 @@ def run(
                 note(f"API: http://{service.api_host}:{service.api_port}/docs")
             if tape is None:
                 done = follow_okx(
-                    opened, reader, services, log_url=service.log, shard=service.shard, shards=shards, stopped=stopped
-                )
+                    opened, reader, services, log_url=service.log, shard=service.shard, shards=shards, stopped=stopped,
+                    context=bool(service.context_sources),
+                )  # fmt: skip
             else:
                 ticks = warned(tape, settings.trading.instruments_allowed, note)
                 drive(opened, ticks, settings, services, speed=speed, shards=shards, stopped=stopped)

@@ -22,6 +22,7 @@ import httpx
 import pytest
 
 from schemas.codec import decode
+from schemas.events.context import SourceState, SourceStatus
 from schemas.events.market import FeedState, FeedStatus, Trade, VenueBar
 from streams.log.sqlite import SqliteLog
 from tests.fakes.okx import FakeOkx, serving
@@ -88,6 +89,7 @@ def _start(okx: FakeOkx, folder: Path, port: int) -> subprocess.Popen[str]:
     environment = {
         **os.environ, "PYTHONPATH": str(ROOT), "TAPELINE_API_TOKEN": TOKEN, "TAPELINE_INSTRUMENTS_ALLOWED": BTC,
         "OKX_REST_URL": okx.rest_url, "OKX_WS_URL": okx.ws_url, "TAPELINE_MARK_SUBSTITUTE": "false",
+        "TAPELINE_CONTEXT_SOURCES": "mempool.space", "TAPELINE_CONTEXT_URLS": "mempool.space=http://127.0.0.1:9/fees",
     }  # fmt: skip
     command = [
         sys.executable, "-m", "services.cli", "run", "--feed", "okx", "--api", "--port", str(port), "--json",
@@ -141,7 +143,9 @@ def test_a_fresh_stack_answers_a_plan_within_a_minute_and_stops_with_a_proof(fol
         assert json.loads(out)["proven"] is True
     log = SqliteLog(folder / "log.db", read_only=True)
     events = [decode(record.value)[1] for record in log.read("ticks", 0, 0, limit=100_000)]
+    context = [decode(record.value)[1] for record in log.read("context", 0, 0, limit=100)]
     log.close()
+    assert [event.state for event in context if isinstance(event, SourceStatus)] == [SourceState.DOWN]
     assert sum(isinstance(event, VenueBar) and event.backfill for event in events) >= DAYS * 1440 - 1
     assert any(isinstance(event, Trade) for event in events)
     assert isinstance(events[-1], FeedStatus)
