@@ -59,7 +59,7 @@ async def run_trading_gateway(
     client, report = await open_client(settings)
     try:
         for warning in report.warnings:
-            _log.warning("start", detail=warning)
+            _log.warning("to be looked at", detail=warning)
         if not await _on_okx(log, shard, stopped):
             return TradingCounts(0, 0, 0)
         instruments = await _instruments(settings)

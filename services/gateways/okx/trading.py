@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 
 import structlog
 
+from schemas.envelope import Event
+from schemas.events.orders import AccountSnapshot
 from services.gateways.okx.desk import OrderDesk
 from services.gateways.okx.facts import VenueBalance, VenueExecution, VenueHolding, VenueOrder
 from services.gateways.okx.forced import is_forced
@@ -23,6 +25,11 @@ from services.gateways.okx.venue import BillsDue, Link, LinkChanged, Update, Upd
 from streams.log.base import LogError
 
 T = TypeVar("T")
+SHOWN = (
+    "client_order_id", "instrument_id", "venue_order_id", "operation", "side", "quantity", "trigger_price",
+    "last_quantity", "last_price", "code", "reason", "detail", "payment", "penalty", "amount",
+)  # fmt: skip
+"""The fields of a report that its log line has."""
 _log = structlog.get_logger("tapeline.gateway.okx.trading")
 
 
@@ -63,6 +70,8 @@ class TradingGateway:
         self._cadence = cadence
         self._reconciler = Reconciler(desk, lambda: asyncio.sleep(cadence.settle_s))
         self._due = asyncio.Event()
+        self._shown: object = None
+        desk.reports.told = self._say
 
     @property
     def reconciled(self) -> int:
@@ -87,6 +96,16 @@ class TradingGateway:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self._keep()
+
+    def _say(self, event: Event) -> None:
+        """Write a line for every report; of snapshots for those that show other positions or orders."""
+        if not isinstance(event, AccountSnapshot):
+            said = {name: str(value) for name in SHOWN if (value := getattr(event, name, None)) is not None}
+            _log.info("reported", report=type(event).__name__, **said)
+        elif (shown := (event.positions, event.open_orders)) != self._shown:
+            self._shown = shown
+            positions = {held.instrument_id: str(held.quantity) for held in event.positions}
+            _log.info("account", cash=str(event.cash), positions=positions, open_orders=len(event.open_orders))
 
     def _recall(self) -> None:
         kept = None if self._memory is None else self._memory.load()

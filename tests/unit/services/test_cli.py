@@ -256,11 +256,14 @@ def test_commands_reach_the_trader_and_exit_by_the_answer(run: Run, log: SqliteL
 
 
 def test_a_status_in_words_has_units_and_says_what_is_unknown() -> None:
-    cause = {"code": "OPERATOR", "state": "REDUCING", "instrument_id": None}
-    known = {"state": "REDUCING", "causes": [cause], "equity": "10500", "drawdown_pct": "1.5", "equity_as_of": None}
+    cause = {"code": "OPERATOR", "state": "REDUCING", "instrument_id": None, "since": 7, "since_iso": "1970-01-01"}
+    other = {"subject": "position BTC-USDT", "venue": "3", "log": "0", "repair": "OPERATOR"}
+    known = {"state": "REDUCING", "causes": [cause], "differences": [other], "equity": "10500", "drawdown_pct": "1.5",
+             "equity_as_of": None}  # fmt: skip
     assert in_words(known).splitlines() == [
         "state: REDUCING",
-        "causes: code=OPERATOR state=REDUCING",
+        "causes: code=OPERATOR state=REDUCING since_iso=1970-01-01",
+        "differences: position BTC-USDT: venue 3, log 0 (OPERATOR)",
         "equity: 10500 USDT",
         "drawdown_pct: 1.5 %",
         "equity_as_of: unknown",
