@@ -56,7 +56,7 @@ def run(options: Options) -> Report:
                "inbox, most", "reading stopped", "oldest tick at an append, most")  # fmt: skip
     caption = "One run each. Every frame gives one tick; the rest are statuses, marks and instruments at the start."
     notes = (
-        "On SQLite the memory includes the log's page cache, which grows to 64 MB and no further.",
+        "On SQLite the memory includes the log's page cache, which grows to 8 MiB and no further.",
         f"As fast as taken: {WINDOW:,} frames on the way. A venue that sends more than is taken for long ends the "
         "connection, which is told as LOST.",
     )
