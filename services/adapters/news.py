@@ -10,7 +10,7 @@ from __future__ import annotations
 import calendar
 import codecs
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from io import BytesIO
 from typing import Any
 from xml.parsers import expat
@@ -39,6 +39,8 @@ ITEMS_MAX = 100
 """Items of one answer that are taken, the newest."""
 DEPTH_MAX = 50
 ELEMENTS_MAX = 20_000
+ATTRIBUTES_MAX = 100
+"""Of one element; the feed parser takes minutes for tens of thousands."""
 _ENCODINGS = frozenset(
     ("utf-8", "ascii", "iso8859-1", "iso8859-15", "cp1252", "utf-16", "utf-16-le", "utf-16-be", "gb18030", "gbk",
      "shift_jis", "euc_jp", "euc_kr", "cp1251", "koi8-r")
@@ -111,18 +113,20 @@ def _checked(text: str) -> str:
 
 
 class _Guard:
-    """Counts depth and elements, and stops the parser where no feed goes."""
+    """Counts depth, elements and attributes, and stops the parser where no feed goes."""
 
     def __init__(self) -> None:
         self._depth = self._elements = 0
 
-    def start(self, _name: str, _attributes: object) -> None:
+    def start(self, _name: str, attributes: Mapping[str, str]) -> None:
         self._depth += 1
         self._elements += 1
         if self._depth > DEPTH_MAX:
             raise garbage(f"XML nested deeper than {DEPTH_MAX}")
         if self._elements > ELEMENTS_MAX:
             raise garbage(f"more than {ELEMENTS_MAX} XML elements")
+        if len(attributes) > ATTRIBUTES_MAX:
+            raise garbage(f"an XML element with more than {ATTRIBUTES_MAX} attributes")
 
     def end(self, _name: str) -> None:
         self._depth -= 1

@@ -73,6 +73,8 @@ class Adapters:
         Raises WriterStopped, LogError: what must end the process.
         """
         self._switch_off()
+        if not self._sources:
+            _log.warning("no source is on: TAPELINE_CONTEXT_SOURCES is empty")
         tasks = [asyncio.create_task(self._follow(source)) for source in self._sources]
         try:
             while not stopped():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import socket
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -212,6 +213,7 @@ def feed(inside: str, *, before: str = "") -> str:
         (feed("&x;", before="<!DOCTYPE rss [<!entity x 'y'>]>"), "declares entities of its own"),
         (feed("<a>" * 60 + "</a>" * 60), "nested deeper than 50"),
         (feed("<a/>" * 20_001), "more than 20000 XML elements"),
+        (feed("<a " + " ".join(f"b{n}='c'" for n in range(80_000)) + "/>"), "more than 100 attributes"),
         (feed("a < b"), "not well-formed XML"),
         ("<html><body>Just a moment...</body></html>", "neither RSS nor Atom"),
         ("", "not well-formed XML"),
@@ -226,7 +228,12 @@ def test_a_hostile_or_broken_feed_is_refused_before_it_is_read(content: str | by
     assert says in refused(lambda: news.parse_feed("s", body))
 
 
-def test_an_external_document_type_loads_nothing_and_names_of_html_pass() -> None:
+def test_an_external_document_type_loads_nothing_and_names_of_html_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    def shut(*_: object) -> None:
+        raise AssertionError("a feed is read without asking anybody")
+
+    monkeypatch.setattr(socket, "socket", shut)
+    monkeypatch.setattr(socket, "getaddrinfo", shut)
     dtd = "<!DOCTYPE rss SYSTEM 'http://127.0.0.1:1/evil.dtd'>"
     (item,) = news.parse_feed("s", Body(feed("Fees&nbsp;fall&#33; &amp; rise", before=dtd).encode()))
     assert item.title == "Fees fall! & rise"
