@@ -34,6 +34,7 @@ DEFAULT_DB = "embedded:var/postgres"
 TOKEN_LENGTH_MIN = 16
 OPTIONAL_SECRETS = (
     "OKX_API_KEY", "OKX_API_SECRET", "OKX_API_PASSPHRASE", "TAPELINE_LLM_API_KEY", "TAPELINE_LLM_FALLBACK_API_KEY",
+    "TAPELINE_CRYPTOPANIC_TOKEN",
 )  # fmt: skip
 """Secrets whose file may be empty: paper and rules need none, and a service that does names what is missing."""
 TOOL_VARIABLES = ("TAPELINE_CACHE", "TAPELINE_SHARED_DATA")

@@ -219,6 +219,18 @@ DATA_QUALITY = Board(
             "FROM tapeline.feed_status WHERE $__timeFilter(ts_event) ORDER BY ts_event DESC LIMIT 200",
         ),
         Panel(
+            "Context sources",
+            View.STATES,
+            "SELECT ts_event AS time, source AS metric, state AS value FROM tapeline.source_status "
+            "WHERE $__timeFilter(ts_event) ORDER BY 1 LIMIT 1000",
+        ),
+        Panel(
+            "Numbers from context sources that were set aside",
+            View.TABLE,
+            "SELECT ts_event, source, name, value, unit, anomaly FROM tapeline.onchain_metrics "
+            "WHERE anomaly <> '' AND $__timeFilter(ts_event) ORDER BY ts_event DESC LIMIT 200",
+        ),
+        Panel(
             "Incidents, newest first",
             View.TABLE,
             "SELECT ts_event, kind, instrument_id, channel, open, missing, detail FROM tapeline.data_quality_incidents "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from threading import Event as Alarm
 from typing import Any
@@ -17,19 +18,25 @@ from deploy.grafana.boards import BOARDS, Board, Panel
 from deploy.grafana.generate import POSTGRES, PROMETHEUS, files
 from projections.access import READ_ROLE, read_dsn
 from projections.embedded import EmbeddedPostgres
+from schemas.codec import encode
+from schemas.events.context import OnchainMetric, SourceState, SourceStatus
 from schemas.settings import TradingSettings
+from schemas.values import SECOND, Ratio
 from services.bootstrap import build_trader
 from services.feeds.synthetic import synthetic_feed
 from services.importer import import_feed
 from services.metrics.catalog import CATALOG, Kind
 from services.projection import MeteredProjector
 from streams.batch import run_batch
+from streams.log.base import NewRecord
 from streams.log.sqlite import SqliteLog
+from tests.builders import T0, message
 from tests.postgres_fixture import create_database
 
 pytestmark = [pytest.mark.postgres, pytest.mark.slow]
 
 GRAFANA = Path(__file__).parents[2] / "deploy" / "grafana"
+MOMENT = T0 + 60 * SECOND
 FROM, TO = "2025-01-06T00:00:00Z", "2027-01-01T00:00:00Z"
 """The range the panels are asked for: the made-up tape's days and the present, for what carries our own clock."""
 QUERIES = [
@@ -69,11 +76,20 @@ def projected(
     trader = build_trader(log, 0)
     trader.start()
     run_batch(log, trader)
+    _put_context(log)
     with MeteredProjector(log, postgres.dsn_of(name)) as projector:
         projector.run(until_caught_up=True, stop=Alarm())
     log.close()
     with psycopg.connect(read_dsn(postgres.dsn_of(name))) as connection:
         yield connection
+
+
+def _put_context(log: SqliteLog) -> None:
+    """Put a source's state and a number that cannot be on the log."""
+    metric = OnchainMetric("mempool.space", "hour_fee", Ratio(Decimal(-1)), "sat/vB", None, "below 0")
+    for event in (SourceStatus("mempool.space", SourceState.UP, None, "", None), metric):
+        value = encode(message(event, ts=MOMENT).envelope, event)
+        log.append([NewRecord("context", 0, b"mempool.space", value, MOMENT)])
 
 
 @pytest.mark.parametrize("panel", QUERIES)

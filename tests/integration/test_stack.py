@@ -68,6 +68,9 @@ def _look_at_metrics(stack: Stack) -> None:
         require(program)
     assert stack.processes["venue"].poll() is None, "the trading gateway is a healthy process on paper"
     assert "nothing is sent" in stack.log_of("venue").read_text()
+    adapters = httpx.get(stack.url(9106, "/metrics"), timeout=30).text
+    assert _gauge(adapters, "tapeline_source_state_level", source="mempool.space") == 2, "down, and the process is well"
+    assert _gauge(adapters, "tapeline_context_held_back") == 1, "the log is a recording: nothing of today is put on it"
     asked = set(_metrics_ports()) - {"market"}  # which has nobody to talk to, ends, and is started again
     for name in asked:
         check_metrics(httpx.get(stack.url(_metrics_ports()[name], "/metrics"), timeout=30).text, name)
@@ -104,6 +107,8 @@ def test_the_stack_trades_projects_answers_and_stops_though_the_venue_is_out_of_
     nobody = free_port()
     monkeypatch.setenv("OKX_REST_URL", f"http://127.0.0.1:{nobody}")
     monkeypatch.setenv("OKX_WS_URL", f"ws://127.0.0.1:{nobody}/ws/v5")
+    monkeypatch.setenv("TAPELINE_CONTEXT_SOURCES", "mempool.space")
+    monkeypatch.setenv("TAPELINE_CONTEXT_URLS", f"mempool.space=http://127.0.0.1:{nobody}/")
     with running(folder, free_ports=True) as stack:
         assert "grafana" in stack.missing
         kafka = (folder / "kafka" / "broker.address").read_text().strip()

@@ -14,7 +14,7 @@ from deploy.kafka.broker import MESSAGE_BYTES_MAX, kafka_version
 from deploy.native import compose, own_services
 from deploy.secrets import ALERTMANAGER, EMPTY, NAMES, make_secrets
 from services.metrics.catalog import CATALOG, Kind
-from services.settings import ServiceSettings, known_variables
+from services.settings import OPTIONAL_SECRETS, ServiceSettings, known_variables
 from tests.tools import approve
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -65,6 +65,12 @@ def test_our_services_are_given_only_variables_they_know_and_no_secret_in_the_op
         assert not any(service["environment"][name] for name in given & secrets)
         assert service["read_only"]
         assert service["cap_drop"] == ["ALL"]
+
+
+def test_a_secret_that_is_made_empty_may_be_empty() -> None:
+    given = [pair for service in own_services(compose()).values() for pair in service["environment"].items()]
+    empty = {name.removesuffix("_FILE") for name, value in given if str(value).removeprefix("/run/secrets/") in EMPTY}
+    assert empty == set(OPTIONAL_SECRETS)
 
 
 def test_our_image_runs_as_a_user_of_its_own() -> None:
