@@ -131,7 +131,7 @@ class Adapters:
         done = [writer.flush(self._now()) for writer in self._writers]
         held = any(written is None for written in done)
         if held and not self.counters.held:
-            _log.warning("context is held back: no live market on the log, the newest tick is history or an hour old")
+            _log.warning("context is held back: the log has no live market (newest tick history or an hour old)")
         self.counters.held = held
         for written in done:
             for source, number in (written or {}).items():

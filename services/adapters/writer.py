@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import structlog
+
 from schemas.codec import CodecError, decode, encode
 from schemas.envelope import Event
 from schemas.events.context import NewsItem, SourceState, SourceStatus
@@ -25,7 +27,7 @@ from services.feeds.model import make_envelope
 from services.logs import redact_text
 from services.market_time import RECORDED_AFTER_S
 from services.sole_writer import SoleWriter
-from streams.log.base import EventLog, NewRecord, end_of
+from streams.log.base import EventLog, LogError, NewRecord, end_of
 
 STAGE = "adapters"
 """The stage named in the envelope of all context, and the mark of its writer."""
@@ -33,6 +35,7 @@ TICKS = "ticks"
 LOOK = 10
 """Ticks looked at to tell whether the market is live: the newest that can be read."""
 DETAIL_MAX = 300
+_logger = structlog.get_logger("tapeline.adapters")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +72,13 @@ class ContextWriter:
         self._pending[answer.source] = answer
 
     def flush(self, now: int) -> dict[str, int] | None:
-        """Write what is pending and is not on the log; return how many events by source. None: the market is not live.
+        """Write what is pending and is not on the log; return how many events by source.
 
-        Raises WriterStopped.
+        None: it stays pending, the market is not live or the log does not answer. Raises WriterStopped.
         """
         if not self._pending:
             return {}
-        if not is_live(self._log, self._shard, now):
+        if not self._may_write(now):
             return None
         written: dict[str, int] = {}
         for source, answer in list(self._pending.items()):
@@ -86,6 +89,13 @@ class ContextWriter:
             del self._pending[source]
             written[source] = len(events)
         return written
+
+    def _may_write(self, now: int) -> bool:
+        try:
+            return is_live(self._log, self._shard, now)
+        except LogError as error:  # nothing was sent: what is pending can wait until the log is back
+            _logger.warning("the log does not answer", shard=self._shard, reason=str(error))
+            return False
 
     def _unsaid(self, answer: Answer, now: int) -> list[Event]:
         """Return the change of state, if it is one, and what was said that is new."""

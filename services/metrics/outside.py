@@ -138,7 +138,7 @@ ADAPTERS = (
     ),
     Metric(
         "tapeline_context_held_back", Kind.GAUGE, Service.ADAPTERS, "0 or 1",
-        "Whether context waits to be written because the log has no live market.",
+        "Whether context waits to be written because the log has no live market or does not answer.",
     ),
 )  # fmt: skip
 

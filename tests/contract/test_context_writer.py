@@ -17,7 +17,7 @@ from services.adapters.errors import Failure, SourceError
 from services.adapters.writer import Answer, ContextWriter, is_live
 from services.sole_writer import AppendInDoubt, Displaced
 from streams.log import create_log, open_log
-from streams.log.base import EventLog, LogError, NewRecord
+from streams.log.base import EventLog, LogError, NewRecord, StoredRecord
 from streams.log.memory import MemoryLog
 from tests.builders import MINUTE, T0, message
 
@@ -175,6 +175,28 @@ def test_a_record_nobody_can_read_does_not_keep_the_adapters_from_starting(log: 
     told(ContextWriter(log, 0, session=1), headlines("a"))
     log.append([NewRecord("context", 0, b"x", b"garbage", T0)])
     assert told(ContextWriter(log, 0, session=2), headlines("a", "b")) == {"rss": 1}
+
+
+class Away(MemoryLog):
+    """A log that can be out of reach."""
+
+    away = False
+
+    def read(self, topic: str, partition: int, offset: int, *, limit: int) -> Sequence[StoredRecord]:
+        if self.away:
+            raise LogError("the broker does not answer")
+        return super().read(topic, partition, offset, limit=limit)
+
+
+def test_a_log_out_of_reach_is_waited_for() -> None:
+    log = Away()
+    create_log(log)
+    tick(log)
+    writer = ContextWriter(log, 0, session=1)
+    log.away = True
+    assert told(writer, headlines("a")) is None
+    log.away = False
+    assert told(writer) == {"rss": 2}
 
 
 class Sick(MemoryLog):
