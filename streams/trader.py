@@ -20,6 +20,7 @@ from streams.core.stage import Stage
 from streams.journal import FailStop, Fenced, Incurable, Unsure, commit_of, output_records, trader_record
 from streams.log.base import RECORD_BYTES_MAX, Append, EventLog, LogError, StoredRecord
 from streams.recovery import Recovered, input_positions, output_positions, recover
+from streams.timings import SAMPLE, StepTimings
 from streams.venues import venue_of
 
 logger = logging.getLogger("tapeline.trader")
@@ -54,9 +55,12 @@ class Trader:
         self.log = log
         self.shard = shard
         self.kernel = Kernel(stages, code_version=code_version)
+        self.timings = StepTimings(stages)
         self.worker = worker
         self.code_version = code_version
         self.positions: dict[str, int] = {}
+        self.began: dict[str, int] = {}
+        """Where reading began, by topic, when this trader took the shard."""
         self.outputs_total = 0
         self._checkpoint_inputs = checkpoint_inputs
         self._epoch = -1
@@ -88,6 +92,7 @@ class Trader:
         self._checkpointed = recovered.from_step
         self.kernel.code_version = self.code_version
         self.positions = recovered.positions
+        self.began = dict(recovered.positions)
         self._chain = recovered.chain
         self._next_journal_offset = self._epoch + 1
         self._begin_batch()
@@ -152,7 +157,9 @@ class Trader:
 
     def _step(self, topic: str, record: StoredRecord) -> list[Output]:
         try:
-            return self.kernel.step(topic, record.value)
+            if self.kernel.counters.step % SAMPLE:
+                return self.kernel.step(topic, record.value)
+            return self.timings.step(self.kernel, topic, record.value)
         except KernelError as error:
             self._broken = True
             raise Incurable(
@@ -220,6 +227,7 @@ class Trader:
                 )
 
     def _append(self, journal: Any, outputs: Any) -> None:
+        began = self.timings.clock()
         try:
             result = self.log.commit(journal, self._next_journal_offset, outputs)
         except LogError as error:
@@ -233,6 +241,7 @@ class Trader:
         if result is Append.UNSURE:
             raise Unsure(f"shard {self.shard}: no word whether journal offset {self._next_journal_offset} was written")
         self._next_journal_offset += 1
+        self.timings.commits.add(self.timings.clock() - began)
 
     def _checkpoint_due(self) -> bool:
         return self._since_checkpoint >= self._checkpoint_inputs or self._work_s >= CHECKPOINT_WORK_S

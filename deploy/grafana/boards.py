@@ -156,6 +156,21 @@ RISK = Board(
             "WHERE $__timeFilter(ts_event) GROUP BY 1 ORDER BY 2 DESC",
         ),
         Panel(
+            "Differences between log and venue",
+            View.TABLE,
+            "SELECT ts_event, account_id, subject, venue, log, repair, event_type, age_us / 1000000.0 AS age_s "
+            "FROM tapeline.reconciliations WHERE $__timeFilter(ts_event) ORDER BY ts_event DESC LIMIT 100",
+            width=24,
+        ),
+        Panel(
+            "Orders at the venue's gateway, and in doubt",
+            View.LINES,
+            'sum by (phase) (tapeline_gateway_orders) or label_replace(tapeline_gateway_in_doubt_orders, "phase", '
+            '"IN DOUBT", "", "")',
+            prometheus=True,
+            legend="{{phase}}",
+        ),
+        Panel(
             "Trades that lost more than was approved",
             View.TABLE,
             "SELECT ts_closed, instrument_id, strategy, net_pnl, budget_multiple, breach, exit_reason, plan_id "
@@ -276,6 +291,21 @@ PIPELINE = Board(
             legend="{{route}}",
         ),
         Panel(
+            "Time a stage takes in a step, 99th percentile",
+            View.LINES,
+            "histogram_quantile(0.99, sum by (le, stage) (rate(tapeline_stage_seconds_bucket[5m])))",
+            "s",
+            prometheus=True,
+            legend="{{stage}}",
+        ),
+        Panel(
+            "Inputs the trader has still to take",
+            View.LINES,
+            "sum by (topic) (tapeline_trader_lag_records)",
+            prometheus=True,
+            legend="{{topic}}",
+        ),
+        Panel(
             "Commits a minute",
             View.LINES,
             "SELECT $__timeGroup(ts_ingest, '1m') AS time, count(*) AS commits FROM tapeline.commits_in_force "
@@ -292,6 +322,12 @@ PIPELINE = Board(
             View.TABLE,
             "SELECT topic, partition, next_offset, next_seq FROM tapeline.projection_position "
             "ORDER BY topic, partition",
+        ),
+        Panel(
+            "Context sources: what they last said of themselves",
+            View.TABLE,
+            "SELECT DISTINCT ON (source) source, state, detail, ts_event FROM tapeline.source_status "
+            "WHERE $__timeFilter(ts_event) ORDER BY source, ts_event DESC, log_offset DESC",
         ),
         Panel(
             "Records that could not be read",

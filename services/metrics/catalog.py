@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from services.metrics.metric import Kind, Metric, Service
 from services.metrics.outside import ADAPTERS, GATEWAY, LLM, MARKET
+from streams.timings import BOUNDS_S, SAMPLE
 
 __all__ = ["CATALOG", "Kind", "Metric", "Metrics", "Service"]
 
@@ -168,6 +169,23 @@ _WORKER = (
     Metric(
         "tapeline_trader_outputs", Kind.GAUGE, Service.WORKER, "events",
         "Outputs committed and published since the worker took the shard.", ("shard",),
+    ),
+    Metric(
+        "tapeline_trader_inputs_total", Kind.COUNTER, Service.WORKER, "inputs",
+        "Inputs taken since the worker took the shard, by topic; of ticks these are the ticks.", ("topic", "shard"),
+    ),
+    Metric(
+        "tapeline_stage_seconds", Kind.HISTOGRAM, Service.WORKER, "seconds",
+        f"Time a stage takes in one step; one step in {SAMPLE} is measured.", ("stage", "shard"), BOUNDS_S,
+    ),
+    Metric(
+        "tapeline_step_seconds", Kind.HISTOGRAM, Service.WORKER, "seconds",
+        f"Time one input takes through all stages; one step in {SAMPLE} is measured.", ("shard",), BOUNDS_S,
+    ),
+    Metric(
+        "tapeline_commit_seconds", Kind.HISTOGRAM, Service.WORKER, "seconds",
+        "Time from a batch's outputs to their being durable and published; every commit is measured.",
+        ("shard",), BOUNDS_S,
     ),
     Metric(
         "tapeline_trader_seconds_since_progress", Kind.GAUGE, Service.WORKER, "seconds",

@@ -50,6 +50,8 @@ MAY_BE_EMPTY = (
     "Trades that lost more than was approved",
     "Filled quantity without a live stop",
     "Gaps",
+    "Differences between log and venue",
+    "Context sources: what they last said of themselves",
     "Records that could not be read",
 )
 """Panels about what should not happen, and what the made-up tape happens to end without."""

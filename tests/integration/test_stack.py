@@ -21,6 +21,7 @@ from schemas.settings import TradingSettings
 from services.feeds.synthetic import synthetic_feed
 from services.importer import import_feed
 from streams.log import open_log
+from streams.timings import SAMPLE
 from tests.kafka_fixture import require_kafka
 from tests.tools import check_metrics, require
 from tests.waiting import eventually
@@ -123,6 +124,7 @@ def test_the_stack_trades_projects_answers_and_stops_though_the_venue_is_out_of_
         worker = httpx.get(stack.url(9101, "/metrics"), timeout=30).text
         assert _gauge(worker, "tapeline_shards_live") == 1
         assert _gauge(worker, "tapeline_trader_lag_records", topic="ticks", shard="0") == 0
+        assert (_gauge(worker, "tapeline_stage_seconds_count", stage="quality", shard="0") or 0) >= TICKS // SAMPLE
         assert (_gauge(worker, "tapeline_trader_offset", topic="ticks", shard="0") or 0) >= TICKS
 
         disk = str((folder / "kafka").absolute())
