@@ -63,6 +63,15 @@ def _metrics_ports() -> dict[str, int]:
     return {name: int(port) for name, _, port in (target.partition(":") for target in targets)}
 
 
+def _look_at_worker(stack: Stack) -> None:
+    """It has a shard and has taken every tick, and says how long that took."""
+    worker = httpx.get(stack.url(9101, "/metrics"), timeout=30).text
+    assert _gauge(worker, "tapeline_shards_live") == 1
+    assert _gauge(worker, "tapeline_trader_lag_records", topic="ticks", shard="0") == 0
+    assert (_gauge(worker, "tapeline_stage_seconds_count", stage="quality", shard="0") or 0) >= TICKS // SAMPLE
+    assert (_gauge(worker, "tapeline_trader_offset", topic="ticks", shard="0") or 0) >= TICKS
+
+
 def _look_at_metrics(stack: Stack) -> None:
     """Judge every page of metrics; wait until Prometheus reaches each of them and knows its Alertmanager."""
     for program in ("prometheus", "alertmanager"):
@@ -121,11 +130,7 @@ def test_the_stack_trades_projects_answers_and_stops_though_the_venue_is_out_of_
 
         projector = httpx.get(stack.url(9102, "/metrics"), timeout=30).text
         assert (_gauge(projector, "tapeline_equity_quote", account_id="paper") or 0) > 0
-        worker = httpx.get(stack.url(9101, "/metrics"), timeout=30).text
-        assert _gauge(worker, "tapeline_shards_live") == 1
-        assert _gauge(worker, "tapeline_trader_lag_records", topic="ticks", shard="0") == 0
-        assert (_gauge(worker, "tapeline_stage_seconds_count", stage="quality", shard="0") or 0) >= TICKS // SAMPLE
-        assert (_gauge(worker, "tapeline_trader_offset", topic="ticks", shard="0") or 0) >= TICKS
+        _look_at_worker(stack)
 
         disk = str((folder / "kafka").absolute())
         assert 0 < (_gauge(projector, "tapeline_log_disk_free_ratio", folder=disk) or 0) <= 1
