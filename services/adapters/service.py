@@ -10,6 +10,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import structlog
@@ -22,12 +23,15 @@ from services.adapters.judging import aside
 from services.adapters.source import Poller, Source
 from services.adapters.writer import Answer, ContextWriter, shards_of
 from streams.log import create_log
-from streams.log.base import EventLog
+from streams.log.base import EventLog, NoTopic
 
 LOOK_S = 1.0
 """Between two looks whether to stop, and whether the market is live, while there is something to write."""
 WAITING_MAX = 100
 """Answers that wait to be taken in; a source whose answer finds no room waits with its next question."""
+THREADS_EACH = 4
+"""Threads for each source: a name that nobody answers for holds one until the system gives up, and those of other
+sources must not wait for it."""
 JITTER = 0.1
 """Share of its interval by which a source is asked earlier or later: sources must not fall into step."""
 STOPPED, SWITCHED_OFF = "the adapters were stopped", "it is not among the sources that are on"
@@ -72,6 +76,7 @@ class Adapters:
 
         Raises WriterStopped, LogError: what must end the process.
         """
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS_EACH * (len(self._sources) + 1)))
         self._switch_off()
         if not self._sources:
             _log.warning("no source is on: TAPELINE_CONTEXT_SOURCES is empty")
@@ -165,8 +170,11 @@ def run_blocking(
     stopped: Callable[[], bool],
     counters: AdapterCounters | None = None,
 ) -> AdapterCounters:
-    """Run the adapters in an event loop of their own; return the counts."""
-    create_log(log, shards=shards)
+    """Run the adapters in an event loop of their own; return the counts. ``shards``: of a log that is new."""
+    try:
+        shards_of(log)
+    except NoTopic:
+        create_log(log, shards=shards)
     adapters = Adapters(log, sources, counters=counters)
     asyncio.run(adapters.run(stopped))
     return adapters.counters

@@ -7,6 +7,7 @@ import gzip
 import itertools
 import json
 import socket
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from decimal import Decimal
@@ -24,13 +25,17 @@ from schemas.events.data import BarClosed
 from schemas.events.model import CompletionRequested
 from schemas.events.risk import PlanApproved, PlanDenied
 from schemas.values import SECOND
+from services.adapters.service import run_blocking
 from services.metrics.adapters import adapters_registry
 from streams.batch import run_batch
+from streams.log import create_log
+from streams.log.memory import MemoryLog
 from streams.pipeline import CODE_VERSION, stages
 from streams.verify import verify
 from tests.context_floor import ALL, TOKEN, XML, Floor, export, feed, on_floor
 from tests.fakes.sites import Reply
 from tests.tapes import recorded_ticks
+from tests.waiting import PATIENCE_S
 
 UP, STALE, DOWN = SourceState.UP, SourceState.STALE, SourceState.DOWN
 WARM = 8_812
@@ -54,11 +59,11 @@ HOSTILE: dict[str, Reply] = {
 
 
 @asynccontextmanager
-async def adapters_on(floor: Floor, trends: Path) -> AsyncIterator[Callable[[], None]]:
+async def adapters_on(floor: Floor, trends: Path, **environ: str) -> AsyncIterator[Callable[[], None]]:
     """Run the adapters for as long as the block lasts; stop them as an operator does."""
     stopped = asyncio.Event()
     trends.write_text(export(floor.now))
-    task = asyncio.create_task(floor.adapters(trends).run(stopped.is_set))
+    task = asyncio.create_task(floor.adapters(trends, **environ).run(stopped.is_set))
     try:
         yield stopped.set
     finally:
@@ -203,6 +208,38 @@ def _nothing_is_known_before_it_was_written(floor: Floor) -> None:
             assert written[note["event_id"]] == note["ts_event"] <= envelope.ts_event
             told += 1
     assert told > 10
+
+
+def test_names_that_nobody_answers_for_hold_up_no_other_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    released, asked = threading.Event(), socket.getaddrinfo
+
+    def lookup(host: str, *arguments: Any, **more: Any) -> Any:
+        if host.endswith(".invalid"):
+            released.wait(PATIENCE_S)
+            raise OSError("no such name")
+        return asked(host, *arguments, **more)
+
+    async def scenario(floor: Floor) -> None:
+        floor.advance(WARM + 40)
+        floor.say_well()
+        monkeypatch.setattr(socket, "getaddrinfo", lookup)
+        dead = ",".join(f"https://{number}.invalid/" for number in range(20))
+        async with adapters_on(floor, tmp_path / "trends.csv", TAPELINE_CONTEXT_FEEDS=dead):
+            await floor.until(lambda: floor.states().get("mempool.space") is UP, "the others being asked")
+            await floor.until(lambda: floor.states().get("rss:19.invalid") is DOWN, "a name being given up")
+            assert floor.states()["fear-greed"] is UP
+            released.set()
+
+    on_floor(recorded_ticks(days=3.1, warmup_days=3, skip_days=2), scenario)
+
+
+def test_the_log_says_how_many_shards_there_are_and_a_new_one_is_told() -> None:
+    for made, told, found in ((2, 1, 2), (0, 3, 3)):
+        log = MemoryLog()
+        if made:
+            create_log(log, shards=made)
+        run_blocking(log, (), shards=told, stopped=lambda: True)
+        assert log.partitions("context") == found
 
 
 def test_a_restart_repeats_nothing_and_a_source_switched_off_is_down(tmp_path: Path) -> None:
