@@ -9,6 +9,7 @@ from collections import Counter
 from decimal import Decimal
 
 import pytest
+from structlog.testing import capture_logs
 
 from schemas.envelope import Event
 from schemas.events.account import CashFlowed, FlowKind, FundingPaid, TradeClosed
@@ -104,10 +105,14 @@ def test_a_trade_from_plan_to_stop() -> None:
         floor.price("79100")
         await floor.until(lambda: floor.of("accounts", TradeClosed))
         await floor.settle()
-        assert [closed.exit_reason for closed in floor.of("accounts", TradeClosed)] == [ExitReason.STOP]
+        (closed,) = floor.of("accounts", TradeClosed)
+        assert closed.exit_reason is ExitReason.STOP
         agreed(floor)
+        told = {line["report"]: line["correlation_id"] for line in said if line["event"] == "reported"}
+        assert {told["SubmitAttempted"], told["VenueFill"]} == {closed.plan_id}, "log lines lead to the trade"
 
-    on_the_floor(scenario)
+    with capture_logs() as said:
+        on_the_floor(scenario)
 
 
 @pytest.mark.parametrize("fault", LOST_BUT_DONE)

@@ -66,7 +66,7 @@ class ReportsTopic:
         """When the last report before our claim was written."""
         self.ts_last = 0
         """When the last report taken was written."""
-        self.told: Callable[[Event], None] = lambda event: None
+        self.told: Callable[[Envelope, Event], None] = lambda envelope, event: None
         """Called with every report of ours that is on the log."""
         self._clock = clock
         self._taken = taken
@@ -139,7 +139,7 @@ class ReportsTopic:
         kind = type(event).__name__
         self.written[kind] = self.written.get(kind, 0) + 1
         self._take(envelope, event)
-        self.told(event)
+        self.told(envelope, event)
 
     def _take(self, envelope: Envelope, event: Event) -> None:
         self._next += 1

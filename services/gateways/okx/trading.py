@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from schemas.envelope import Event
+from schemas.envelope import Envelope, Event
 from schemas.events.orders import AccountSnapshot
 from services.gateways.okx.desk import OrderDesk
 from services.gateways.okx.facts import VenueBalance, VenueExecution, VenueHolding, VenueOrder
@@ -97,11 +97,11 @@ class TradingGateway:
             await asyncio.gather(*tasks, return_exceptions=True)
             self._keep()
 
-    def _say(self, event: Event) -> None:
+    def _say(self, envelope: Envelope, event: Event) -> None:
         """Write a line for every report; of snapshots for those that show other positions or orders."""
         if not isinstance(event, AccountSnapshot):
             said = {name: str(value) for name in SHOWN if (value := getattr(event, name, None)) is not None}
-            _log.info("reported", report=type(event).__name__, **said)
+            _log.info("reported", correlation_id=envelope.correlation_id, report=type(event).__name__, **said)
         elif (shown := (event.positions, event.open_orders)) != self._shown:
             self._shown = shown
             positions = {held.instrument_id: str(held.quantity) for held in event.positions}
