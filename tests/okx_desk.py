@@ -18,9 +18,9 @@ from services.gateways.okx.hosts import Hosts
 from services.gateways.okx.venue import Accepted, Link, LinkChanged, Update
 from tests.builders import btc_spot, btc_swap
 from tests.fakes.okx import DEMO_KEY, LIVE_KEY, ApiKey, FakeOkx, Rules
+from tests.waiting import SCENARIO_S
 
 BTC, SPOT_BTC = "BTC-USDT-SWAP", "BTC-USDT"
-BOUND_S = 30
 T = TypeVar("T")
 
 
@@ -115,7 +115,7 @@ def at_desk(
             )
             desk = Desk(okx, client)
             try:
-                async with asyncio.timeout(BOUND_S):
+                async with asyncio.timeout(SCENARIO_S):
                     await client.server_time()
                     return await scenario(desk)
             finally:

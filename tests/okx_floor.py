@@ -36,10 +36,10 @@ from streams.trader import Trader
 from streams.verify import verify
 from tests.builders import btc_swap, message, settings_changed
 from tests.fakes.okx import LIVE_KEY, FakeOkx, Rules
+from tests.waiting import SCENARIO_S
 
 BTC = "BTC-USDT-SWAP"
-BOUND_S = 40
-QUICK = Cadence(poll_s=0.005, reconcile_s=1.0, retry_s=0.1, settle_s=0.1, beat_s=2.0)
+QUICK = Cadence(poll_s=0.005, reconcile_s=0.25, retry_s=0.1, settle_s=0.05, beat_s=2.0)
 E = TypeVar("E", bound=Event)
 
 
@@ -89,7 +89,7 @@ class Floor:
         rest, ws = self.okx.rest_url, self.okx.ws_url
         key = LIVE_KEY
         credentials = Credentials(key.key, key.secret, key.passphrase)
-        client = connect(credentials, Hosts(rest, ws, demo=False), PositionMode.NET, order_timeout_ms=700, paced=False)
+        client = connect(credentials, Hosts(rest, ws, demo=False), PositionMode.NET, order_timeout_ms=1500, paced=False)
         self.clients.append(client)
         await client.server_time()
         owner = Owner("okx", f"gateway-{len(self.clients)}", "test", "live 1")
@@ -164,10 +164,13 @@ Scenario = Callable[[Floor], Awaitable[None]]
 
 
 def on_the_floor(scenario: Scenario, *, rules: Rules | None = None) -> None:
-    """Run a scenario on a floor where trader and gateway are at work and the account is reconciled."""
+    """Run a scenario on a floor where trader and gateway are at work and the account is reconciled.
+
+    The account is compared far more often than in service, so the venue's limits are off unless ``rules`` say else.
+    """
 
     async def run() -> None:
-        async with FakeOkx(rules=rules) as okx, asyncio.timeout(BOUND_S):
+        async with FakeOkx(rules=rules or Rules(rate_limits=False)) as okx, asyncio.timeout(SCENARIO_S):
             log = MemoryLog()
             create_log(log)
             floor = Floor(okx, log, Trader(log, 0, stages(), worker="w", code_version="1"))

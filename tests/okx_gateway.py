@@ -21,11 +21,14 @@ from services.gateways.okx.market.subscriptions import parse_channels
 from streams.log import create_log, open_log
 from streams.log.base import EventLog
 from tests.fakes.okx import Clock, FakeOkx
+from tests.waiting import PATIENCE_S, SCENARIO_S
 
 BTC, ETH = "BTC-USDT-SWAP", "ETH-USDT-SWAP"
 MINUTE_MS = 60_000
-BOUND_S = 60
-QUICK = Patience(acknowledge=5, snapshot=2, first_wait=0.05, longest_wait=0.2, recovered=60)
+QUICK = Patience(
+    acknowledge=PATIENCE_S, snapshot=PATIENCE_S, first_wait=0.05, longest_wait=0.2, recovered=60, question=0.02
+)
+"""Quick where it is about pauses; what only a slow machine could exceed has time: no loss may be told for it."""
 Found = TypeVar("Found", bound=Event)
 Scenario = Callable[["Stand"], Awaitable[None]]
 
@@ -97,7 +100,7 @@ class Stand:
 
     async def until(self, condition: Callable[[], bool], what: str = "") -> None:
         """Wait until something holds, within a bound."""
-        deadline = time.monotonic() + BOUND_S / 3
+        deadline = time.monotonic() + PATIENCE_S
         while not condition():
             assert time.monotonic() < deadline, f"{what or 'it'} never came true; said: {self.of(FeedStatus)[-9:]}"
             await asyncio.sleep(0.01)
@@ -118,7 +121,7 @@ class Stand:
             yield task
         finally:
             stop.set()
-            await asyncio.wait({task}, timeout=BOUND_S / 2)
+            await asyncio.wait({task}, timeout=PATIENCE_S)
         assert task.done(), "the gateway does not stop"
         task.result()
 
@@ -135,7 +138,7 @@ def drive(
     channels: str = "trades,quotes,book,mark,index,funding,bars",
     instruments: tuple[str, ...] = (BTC,),
     folder: Path | None = None,
-    bound_s: float = BOUND_S,
+    bound_s: float = SCENARIO_S,
 ) -> None:
     """Run a scenario with a running fake and an empty log, within a bound."""
 

@@ -8,6 +8,8 @@ from threading import Event
 
 PATIENCE_S = 60.0
 """How long anything may take before a test fails."""
+SCENARIO_S = 120.0
+"""How long a whole scenario may take: far more than it does alone, for on a loaded machine everything takes longer."""
 LOOK_S = 0.005
 """Between two looks."""
 

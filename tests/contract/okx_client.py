@@ -9,10 +9,10 @@ from typing import Any
 import ccxt.pro
 
 from tests.fakes.okx import LIVE_KEY, ApiKey, FakeOkx, Rules
+from tests.waiting import SCENARIO_S
 
 SWAP, SPOT = "BTC/USDT:USDT", "BTC/USDT"
 BTC = "BTC-USDT-SWAP"
-BOUND_S = 30
 Scenario = Callable[[FakeOkx, Any], Awaitable[None]]
 
 
@@ -32,7 +32,7 @@ def drive(scenario: Scenario, *, rules: Rules | None = None, key: ApiKey | None 
         async with FakeOkx(rules=rules) as okx:
             client = client_of(okx, key)
             try:
-                async with asyncio.timeout(BOUND_S):
+                async with asyncio.timeout(SCENARIO_S):
                     await client.load_markets()
                     await scenario(okx, client)
             finally:

@@ -31,8 +31,7 @@ from tests.builders import btc_swap
 from tests.fakes.okx import DEMO_KEY, FakeOkx
 from tests.okx_desk import BTC, Desk, at_desk
 from tests.okx_floor import QUICK
-
-BOUND_S = 20
+from tests.waiting import SCENARIO_S
 
 
 def settings_for(okx: FakeOkx, **values: str) -> Settings:
@@ -62,7 +61,7 @@ def trade(log: EventLog, *, stopped: Callable[[], bool], cadence: Cadence = QUIC
     """Run the gateway until stopped, within a bound."""
 
     async def run() -> TradingCounts:
-        async with FakeOkx(keys=(DEMO_KEY,)) as okx, asyncio.timeout(BOUND_S):
+        async with FakeOkx(keys=(DEMO_KEY,)) as okx, asyncio.timeout(SCENARIO_S):
             return await run_trading_gateway(log, settings_for(okx, **values), stopped=stopped, cadence=cadence)
 
     return asyncio.run(run())

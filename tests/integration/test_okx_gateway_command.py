@@ -22,7 +22,7 @@ from services.bootstrap import prepare_log
 from streams.log.sqlite import SqliteLog
 from tests.fakes.okx import DEMO_KEY, FakeOkx, serving
 from tests.tools import check_metrics
-from tests.waiting import eventually
+from tests.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -91,7 +91,7 @@ def test_a_killed_gateway_is_started_again_and_claims_anew(okx: FakeOkx, log: Sq
     second = start(okx, tmp_path)
     eventually(lambda: AccountSnapshot in kinds(log)[before:], "another", alive=lambda: second.poll() is None)
     second.send_signal(signal.SIGTERM)
-    said, _ = second.communicate(timeout=30)
+    said, _ = second.communicate(timeout=PATIENCE_S)
     assert second.returncode == 0, said
     assert "reconciliations; resting entries are left to the venue's own switch" in said
     assert [kind for kind in kinds(log) if kind is not AccountSnapshot] == [GatewayClaimed, GatewayClaimed]
@@ -107,11 +107,11 @@ def test_a_second_gateway_takes_over_and_the_first_ends_with_start_me_again(
     second = start(okx, tmp_path)
     eventually(lambda: kinds(log).count(GatewayClaimed) == 2, "a claim", alive=lambda: second.poll() is None)
     okx.run(lambda: okx.control.transfer("USDT", "5"))  # something to tell, so that the first one finds out
-    said, _ = first.communicate(timeout=60)
+    said, _ = first.communicate(timeout=PATIENCE_S)
     assert first.returncode == 75, said
     assert "another gateway owns them" in said
     second.send_signal(signal.SIGTERM)
-    assert second.wait(30) == 0
+    assert second.wait(PATIENCE_S) == 0
 
 
 def test_on_paper_it_is_a_healthy_process_that_sends_nothing_and_says_so(okx: FakeOkx, tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_on_paper_it_is_a_healthy_process_that_sends_nothing_and_says_so(okx: Fa
     process = start(okx, tmp_path, **paper, **without_key)
     eventually(lambda: "tapeline_gateway_trading 0.0" in shown(port), "metrics", alive=lambda: process.poll() is None)
     process.send_signal(signal.SIGTERM)
-    said, _ = process.communicate(timeout=30)
+    said, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, said
     assert "nothing is sent" in said
     assert not (tmp_path / "log.db").exists(), "a log it has no business with"
@@ -129,7 +129,7 @@ def test_on_paper_it_is_a_healthy_process_that_sends_nothing_and_says_so(okx: Fa
 
 def test_live_without_its_switch_is_refused_and_writes_nothing(okx: FakeOkx, log: SqliteLog, tmp_path: Path) -> None:
     process = start(okx, tmp_path, TAPELINE_MODE="live")
-    said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 2, said
     assert "LIVE_TRADING_ENABLED: is false; real orders need true" in said
     assert kinds(log) == []

@@ -17,6 +17,7 @@ from services.gateways.okx.market.start import run_market_gateway
 from streams.batch import run_batch
 from tests.fakes.okx import Fault, Frame
 from tests.okx_gateway import BTC, Stand, drive, outputs
+from tests.waiting import PATIENCE_S, SCENARIO_S
 
 OPEN, LOST, RESYNCED = FeedState.OPEN, FeedState.LOST, FeedState.RESYNCED
 STEPS = 40
@@ -46,7 +47,7 @@ class Runner:
     async def end(self) -> None:
         """Stop it and look at how it ended; one that could not even start is allowed: it is started again."""
         self.stop.set()
-        await asyncio.wait({self.task}, timeout=20)
+        await asyncio.wait({self.task}, timeout=PATIENCE_S)
         with suppress(asyncio.CancelledError, VenueUnreachable):
             self.task.result()
 
@@ -113,7 +114,7 @@ def test_whatever_happens_every_bar_is_there_once_and_every_loss_is_told(seed: i
         await runner.end()
         judge(stand)
 
-    drive(scenario, channels="trades,book,mark,bars", bound_s=150)
+    drive(scenario, channels="trades,book,mark,bars", bound_s=3 * SCENARIO_S)
 
 
 def judge(stand: Stand) -> None:

@@ -45,13 +45,14 @@ class PublicApi:
         counters: MarketCounters,
         *,
         pace: Pace | None = None,
+        first_pause_s: float = 0.25,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._exchange = exchange
         self._counters = counters
         self._pace = pace or Pace()
-        self._pause = pause
+        self._pause, self._first_pause_s = pause, first_pause_s
         self._chance = chance
         self.attempts = ATTEMPTS
 
@@ -114,7 +115,7 @@ class PublicApi:
                 self._counters.rest_failures += 1
                 if attempt == attempts:
                     raise VenueUnreachable(f"OKX: {method} failed {attempts} times: {short(error)}") from error
-                await self._pause(0.25 * 2.0**attempt * (0.5 + 0.5 * self._chance()))
+                await self._pause(self._first_pause_s * 2.0**attempt * (0.5 + 0.5 * self._chance()))
             except BaseError as error:
                 self._counters.rest_failures += 1
                 raise VenueRefused(f"OKX refuses {method} {parameters}: {short(error)}") from error

@@ -100,7 +100,7 @@ async def run_market_gateway(
         keep_alive_ms=options.keep_alive_ms,
     )
     try:
-        api = PublicApi(exchange, counts)
+        api = PublicApi(exchange, counts, first_pause_s=options.patience.question)
         clock = await measured_clock(api)
         _log.info("clock", offset_ms=clock.offset_us // 1000)
         run = Run(await api.instruments(wanted), PRODUCER)
