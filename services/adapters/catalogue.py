@@ -14,6 +14,7 @@ from services.adapters import news, numbers, trends
 from services.adapters.fetching import Body, Fetcher, FileFetcher, HttpFetcher
 from services.adapters.settings import (
     CRYPTOPANIC,
+    FEEDS,
     RSS,
     TRENDS,
     ContextSettings,
@@ -100,7 +101,7 @@ def _fetchers(name: str, settings: ContextSettings, limit_s: float) -> list[tupl
         feeds = listed(settings.context_feeds)
         if not feeds:
             raise SettingsError("TAPELINE_CONTEXT_FEEDS: empty, and the source rss is on; name a feed or take it out")
-        return [(label, own(url, local=True)) for label, url in _labelled(feeds)]
+        return [(label, own(url, local=url not in listed(FEEDS))) for label, url in _labelled(feeds)]
     if name == TRENDS:
         place = settings.context_trends
         if not place:

@@ -14,7 +14,7 @@ import structlog
 
 from schemas.codec import CodecError, decode, encode
 from schemas.envelope import Event
-from schemas.events.context import NewsItem, SourceState, SourceStatus
+from schemas.events.context import NewsItem, OnchainMetric, SourceState, SourceStatus, TrendPoint
 from schemas.events.market import VenueBar
 from schemas.ids import derive_id
 from schemas.topics import BY_NAME
@@ -108,15 +108,24 @@ class ContextWriter:
 
     def _record(self, event: Event, now: int) -> NewRecord:
         source = str(getattr(event, BY_NAME[CONTEXT].key))
-        what = (event.item_id,) if isinstance(event, NewsItem) else (type(event).__name__, _name(event), now)
-        identity = derive_id(CONTEXT, self._shard, source, *what)
+        identity = derive_id(CONTEXT, self._shard, source, *_what(event, now))
         envelope = make_envelope(identity, now, now, self._writer.producer)._replace(stage=STAGE)
         return NewRecord(CONTEXT, self._shard, source.encode(), encode(envelope, event), now)
 
 
-def _name(event: Event) -> str:
-    """Return what tells events of one type, source and moment apart."""
-    return str(getattr(event, "name", "")) or f"{getattr(event, 'keyword', '')}{getattr(event, 'partial', '')}"
+def _what(event: Event, now: int) -> tuple[object, ...]:
+    """Return what tells events of one source apart: a headline is one for ever, the others are of their moment."""
+    match event:
+        case NewsItem():
+            return (event.item_id,)
+        case SourceStatus():
+            return (event.previous, event.state, now)
+        case OnchainMetric():
+            return (event.name, event.value, now)
+        case TrendPoint():
+            return (event.keyword, event.ts_from, event.value, now)
+        case _:
+            raise TypeError(f"{type(event).__name__} is no context")
 
 
 def is_live(log: EventLog, shard: int, now: int) -> bool:

@@ -14,6 +14,7 @@ from schemas.events.context import NewsItem, OnchainMetric, SourceState, SourceS
 from schemas.events.market import MarkPrice, VenueBar
 from schemas.values import SECOND, Micros, Price, Quantity, Ratio
 from services.adapters.errors import Failure, SourceError
+from services.adapters.ledger import read_ledger
 from services.adapters.writer import Answer, ContextWriter, is_live
 from services.sole_writer import AppendInDoubt, Displaced
 from streams.log import create_log, open_log
@@ -26,9 +27,10 @@ HOUR = 3_600 * SECOND
 PRICE = Price(Decimal(100))
 
 
-@pytest.fixture(params=("memory", "sqlite"))
+@pytest.fixture(params=("memory", "sqlite", pytest.param("kafka", marks=pytest.mark.kafka)))
 def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EventLog]:
-    opened = open_log({"memory": "memory://", "sqlite": f"sqlite:///{tmp_path}/log.db"}[request.param])
+    urls = {"memory": "memory://", "sqlite": f"sqlite:///{tmp_path}/log.db"}
+    opened = open_log(urls.get(request.param) or request.getfixturevalue("kafka_url"))
     create_log(opened, shards=2)
     yield opened
     opened.close()
@@ -168,6 +170,14 @@ def test_the_adapters_that_came_last_go_on_and_the_others_stop(log: EventLog) ->
     log.append([NewRecord("context", 0, b"x", b"garbage", T0)])
     with pytest.raises(Displaced, match="no context adapter"):
         told(second, headlines("d"))
+
+
+def test_no_more_of_the_log_is_read_at_a_start_than_there_is_a_use_for(log: EventLog) -> None:
+    tick(log)
+    told(ContextWriter(log, 0, session=1), headlines("a", "b", "c"))
+    known = read_ledger(log, 0, limit=2)
+    assert known.unsaid(headlines("a", "b", "c").events) == list(headlines("a").events)
+    assert known.state("rss") is None
 
 
 def test_a_record_nobody_can_read_does_not_keep_the_adapters_from_starting(log: EventLog) -> None:

@@ -119,6 +119,8 @@ def test_trading_goes_on_whatever_the_sources_do_and_says_what_it_lacked(
     assert floor.missing() == set(ALL)
     assert len(floor.of("accounts", TradeClosed)) >= 2, "trades were opened and closed meanwhile"
     context = floor.log.end_offset("context", 0)
+    records = floor.log.read("context", 0, 0, limit=100_000)
+    assert len({decode(record.value)[0].event_id for record in records}) == context, "every event has an id of its own"
     assert context > 2 * len(ALL) * len(HOSTILE)
     assert proven(floor, monkeypatch) > WARM + 40 * len(HOSTILE) + context
 
