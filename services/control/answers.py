@@ -66,8 +66,8 @@ def _no_answer(command: Event) -> str:
     """Say what may be the matter; a model is slow by nature, so a trader that waits for one is no fault."""
     if isinstance(command, GeneratePlan) and command.planner is Planner.LLM:
         return (
-            "no answer yet: a model has TAPELINE_MODEL_TIME_LIMIT_S seconds, and a trader must run on this log. "
-            "The command stays on it; its answer comes on the topic plans."
+            "no answer yet: a model has TAPELINE_MODEL_TIME_LIMIT_S seconds, and a trader and the service that asks it "
+            "(`tapeline llm`) must run on this log. The command stays on it; its answer comes on the topic plans."
         )
     return "no answer yet: is a trader running on this log? The command stays on it."
 

@@ -73,11 +73,25 @@ class CallFailed(Exception):
 
 
 class Provider:
-    """litellm as this service uses it. clients and models are those of one event loop."""
+    """litellm as this service uses it, loaded when it is first needed. ``close`` in the event loop that used it."""
 
-    def __init__(self, library: Library) -> None:
-        self._library = library
-        self._litellm = library.litellm
+    def __init__(self) -> None:
+        self._loaded: Library | None = None
+
+    @property
+    def _library(self) -> Library:
+        if self._loaded is None:
+            self._loaded = Library()
+        return self._loaded
+
+    @property
+    def _litellm(self) -> Any:
+        return self._library.litellm
+
+    async def close(self) -> None:
+        """Close the connections there may be."""
+        if self._loaded is not None:
+            await self._loaded.close()
 
     def missing(self, access: ModelAccess) -> str | None:
         """Return what the settings lack for a model to be asked at all; None: nothing that can be seen from here."""

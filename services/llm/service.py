@@ -101,7 +101,7 @@ class CompletionService:
         for event, when in held.answers:
             self._asker.budget.spend(spent_by(event), when)
         spent = self._asker.budget.spent(wall)
-        _log.info("claimed", answered=len(held.answered), tokens_today=spent.tokens, usd_today=plain(spent.cost))
+        _log.info("claimed", answered=len(held.answered), spent_tokens=spent.tokens, spent_usd=plain(spent.cost))
 
     def _take_others(self) -> None:
         """Take in what the service before us still wrote; another that has come since ends this one."""

@@ -10,7 +10,6 @@ import structlog
 
 from services.llm.asker import Asker
 from services.llm.budget import Amount, Budget
-from services.llm.library import Library
 from services.llm.options import models_of
 from services.llm.provider import Provider
 from services.llm.service import CompletionService, ServiceCounts
@@ -38,9 +37,8 @@ async def run_service(log: EventLog, settings: Settings, *, stopped: Callable[[]
     budget = Budget(Amount(options.llm_tokens_per_day, options.llm_cost_per_day))
     meter = LlmMeter(budget, wall=wall_time, configured=bool(models))
     with serve_metrics(meter.metrics.registry, host=options.metrics_host, port=options.metrics_port):
-        library = Library()
+        provider = Provider()
         try:
-            provider = Provider(library)
             _tell(provider, [access.model for access in models])
             if not await _begun(log, shard, stopped):
                 return ServiceCounts()
@@ -51,7 +49,7 @@ async def run_service(log: EventLog, settings: Settings, *, stopped: Callable[[]
             await service.run()
             return service.counts
         finally:
-            await library.close()
+            await provider.close()
 
 
 def _clock(log: EventLog, shard: int) -> Callable[[], int]:

@@ -184,11 +184,25 @@ def test_a_server_that_repeats_our_key_does_not_get_it_onto_the_log(fake: FakeOp
     assert KEY not in repr(failed(fake, Fails(500, message=f"who are you, {KEY}?")))
 
 
+def test_a_wait_longer_than_the_time_left_is_not_waited_for(fake: FakeOpenAI) -> None:
+    event = failed(fake, Fails(429, headers={"retry-after": "120"}))
+    assert (event.reason, event.attempts) == (CompletionFailure.RATE_LIMITED, 1)
+    assert event.latency_ms < 50_000
+
+
 def test_json_by_words_where_the_provider_takes_no_schema(fake: FakeOpenAI) -> None:
-    refuses = Fails(400, "invalid_request_error", "response_format of type json_schema is not supported")
-    event = received(fake, refuses, Says(plan()))
-    assert [asked["response_format"]["type"] for asked in fake.asked] == ["json_schema", "json_object"]
-    assert (event.raw, event.attempts) == (plan(), 2)
+    refuses = Fails(400, "invalid_request_error", "response_format of this type is not supported")
+    event = received(fake, refuses, refuses, Says(plan()))
+    forms = [asked.get("response_format", {}).get("type") for asked in fake.asked]
+    assert forms == ["json_schema", "json_object", None]
+    assert (event.raw, event.attempts) == (plan(), 3)
+
+
+def test_a_model_that_takes_no_temperature_is_asked_without(fake: FakeOpenAI) -> None:
+    event = received(fake, Says(plan()), MODEL="openai/gpt-5-mini")
+    assert "temperature" not in fake.asked[0]
+    assert fake.asked[0]["max_completion_tokens"] == 2000
+    assert event.cost == Decimal("0.00065")  # 1000 x 0.25 and 200 x 2.00 USD a million
 
 
 def test_the_other_model_is_asked_where_the_first_gives_no_answer(fake: FakeOpenAI) -> None:
