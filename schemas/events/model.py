@@ -50,12 +50,18 @@ class CompletionRequested(Event):
 
 @dataclass(frozen=True, slots=True)
 class CompletionsClaimed(Event):
-    """A completion service took the shard's completions: whoever wrote them before stops when it sees this."""
+    """A completion service took the shard's completions: whoever wrote them before stops when it sees this.
+
+    ``prompts_offset``, ``prompts_seq``: a place in prompts before which every request is answered; None: some was open.
+    The next service need not look further back than to the newest claim with a place; a long run claims again for it.
+    """
 
     account_id: str
     claim_id: str
     service: str
     code_version: str
+    prompts_offset: int | None = None
+    prompts_seq: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -18,7 +18,7 @@ from schemas.events.model import CompletionRequested
 from schemas.values import SECOND, plain
 from services.llm.asker import Asker, Completion
 from services.llm.budget import DAY, spent_by
-from services.llm.topic import CompletionsTopic
+from services.llm.topic import CompletionsTopic, Place
 from services.market_time import wall_time
 from streams.log.base import EventLog
 from streams.reader import SeqReader
@@ -33,7 +33,7 @@ MARGIN = 0.05
 MARGIN_S_MAX = 1.0
 
 Waiting = tuple[Envelope, CompletionRequested]
-_log = structlog.get_logger("tapeline.llm")
+logger = structlog.get_logger("tapeline.llm")
 
 
 @dataclass
@@ -70,6 +70,8 @@ class CompletionService:
         self.counts = ServiceCounts()
         self._asker = asker
         self._topic = topic
+        self._log = log
+        self._shard = shard
         self._reader = SeqReader(log, PROMPTS, shard)
         self._now = now
         self._stopped = stopped
@@ -89,6 +91,8 @@ class CompletionService:
                 done, running = await self._pause(running)
                 for task in done:
                     task.result()
+                if self._topic.place_due and not running and not self._waiting:
+                    self._topic.renew(self._place())
         finally:
             for task in running:
                 task.cancel()
@@ -96,16 +100,28 @@ class CompletionService:
 
     def _open(self) -> None:
         wall = wall_time()
-        held = self._topic.claim(answers_since=wall - wall % DAY)
+        held = self._topic.look(since=wall - wall % DAY)
+        place = held.place or Place()
         self._answered = held.answered
         for event, when in held.answers:
             self._asker.budget.spend(spent_by(event), when)
+        self._reader = SeqReader(self._log, PROMPTS, self._shard, offset=place.offset, seq=place.seq)
+        self._reader.look_back()
+        self._read()
+        self._take(self._topic.claim(None if self._waiting else self._place()))
         spent = self._asker.budget.spent(wall)
-        _log.info("claimed", answered=len(held.answered), spent_tokens=spent.tokens, spent_usd=plain(spent.cost))
+        logger.info("claimed", open=len(self._waiting), spent_tokens=spent.tokens, spent_usd=plain(spent.cost))
+
+    def _place(self) -> Place:
+        """Return where reading stands; every request before is answered if none waits and none is under way."""
+        return Place(self._reader.offset, self._reader.seq)
 
     def _take_others(self) -> None:
         """Take in what the service before us still wrote; another that has come since ends this one."""
-        for event in self._topic.others():
+        self._take(self._topic.others())
+
+    def _take(self, events: Sequence[Completion]) -> None:
+        for event in events:
             self._answered.add(event.request_id)
             self._asker.budget.spend(spent_by(event), wall_time())
 
@@ -139,7 +155,7 @@ class CompletionService:
         outcome = outcome_of(event)
         self.counts.take(outcome)
         self._told(event)
-        _log.info(
+        logger.info(
             "answered",
             request_id=envelope.event_id,
             instrument_id=request.instrument_id,

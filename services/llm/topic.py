@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from schemas.codec import decode, encode
@@ -19,22 +19,46 @@ from schemas.ids import derive_id
 from schemas.values import Micros
 from services.market_time import wall_time
 from services.sole_writer import AppendInDoubt, Displaced
-from streams.log.base import Append, EventLog, LogError, NewRecord
+from streams.log.base import Append, EventLog, LogError, NewRecord, StoredRecord
 from streams.pipeline import CODE_VERSION
 
 COMPLETIONS = "completions"
 STAGE = "llm"
-READ_LIMIT = 2_000
+READ_LIMIT = 500
+PLACE_AFTER = 500
+"""Answers after which the topic is claimed again with a place, so that a start need not read a year of them."""
 
 Completion = CompletionReceived | CompletionFailed
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place in ``prompts`` before which every request is answered; the reader of them begins there."""
+
+    offset: int = 0
+    seq: int = 0
+
+
 @dataclass
 class Held:
-    """What the topic holds when it is claimed: requests that are answered, and every answer with when it came in."""
+    """What the end of the topic holds, newest first: answers behind the place by their request, answers of the day."""
 
+    place: Place | None = None
     answered: set[str] = field(default_factory=set)
     answers: list[tuple[Completion, int]] = field(default_factory=list)
+    oldest: int = 0
+
+    def take(self, envelope: Envelope, event: Event, since: int) -> None:
+        """Take in the next older record."""
+        self.oldest = envelope.ts_ingest
+        if isinstance(event, CompletionsClaimed):
+            if self.place is None and event.prompts_offset is not None and event.prompts_seq is not None:
+                self.place = Place(event.prompts_offset, event.prompts_seq)
+        elif isinstance(event, CompletionReceived | CompletionFailed):
+            if self.place is None:
+                self.answered.add(event.request_id)
+            if envelope.ts_ingest >= since:
+                self.answers.append((event, envelope.ts_ingest))
 
 
 class CompletionsTopic:
@@ -46,54 +70,81 @@ class CompletionsTopic:
         self._account_id = account_id
         self._now = now
         self._next = 0
-        self.claim_id = ""
+        self._unplaced = 0
+        self._service = f"{socket.gethostname()}-{os.getpid()}"
+        self.claim_id = derive_id("completions-claim", shard, self._service, wall_time())
 
-    def claim(self, *, answers_since: int) -> Held:
-        """Claim the topic and return what it holds, answers only as old as a moment of the wall clock.
+    @property
+    def place_due(self) -> bool:
+        """Tell whether so many answers came since the last place that the next start deserves a new one."""
+        return self._unplaced >= PLACE_AFTER
+
+    def look(self, *, since: int) -> Held:
+        """Read from the end back to the newest place, and to a moment of the wall clock. Raises LogError at a hole."""
+        held = Held()
+        end = self._next = self._log.end_offset(COMPLETIONS, self._shard)
+        while end > 0 and (held.place is None or held.oldest >= since):
+            start = max(0, end - READ_LIMIT)
+            for record in reversed(self._between(start, end)):
+                held.take(*decode(record.value), since)
+            end = start
+        self._unplaced = len(held.answered)
+        return held
+
+    def claim(self, place: Place | None) -> list[Completion]:
+        """Claim the topic; return what was still answered since ``look``. ``place`` None: some request is open.
 
         Raises AppendInDoubt when the claim is not acknowledged, LogError at a hole.
         """
-        service = f"{socket.gethostname()}-{os.getpid()}"
-        self.claim_id = derive_id("completions-claim", self._shard, service, wall_time())
-        event = CompletionsClaimed(self._account_id, self.claim_id, service, CODE_VERSION)
         try:
-            (offset,) = self._log.append([self._record(self._envelope("", ""), event)])
+            (offset,) = self._log.append([self._record(self._envelope("", ""), self._claimed(place))])
         except LogError as error:
             raise AppendInDoubt(f"the claim on the completions was not acknowledged: {error}") from error
-        held = Held()
-        for envelope, found in self._records(offset + 1):
-            if isinstance(found, CompletionReceived | CompletionFailed):
-                held.answered.add(found.request_id)
-                if envelope.ts_ingest >= answers_since:
-                    held.answers.append((found, envelope.ts_ingest))
-        return held
+        between = [event for _, event in self._records(offset + 1)]
+        return [event for event in between if isinstance(event, CompletionReceived | CompletionFailed)]
+
+    def renew(self, place: Place) -> None:
+        """Claim what is ours again, for the place. Raises Displaced, AppendInDoubt."""
+        self._append(self._envelope("", ""), self._claimed(place))
+        self._unplaced = 0
+
+    def _claimed(self, place: Place | None) -> CompletionsClaimed:
+        offset, seq = (None, None) if place is None else (place.offset, place.seq)
+        return CompletionsClaimed(self._account_id, self.claim_id, self._service, CODE_VERSION, offset, seq)
 
     def _records(self, end: int) -> Iterator[tuple[Envelope, Event]]:
         """Yield the records from the next one to ``end``, exclusive, and count them as read."""
         while self._next < end:
-            records = self._log.read(COMPLETIONS, self._shard, self._next, limit=min(READ_LIMIT, end - self._next))
-            if not records or records[0].offset != self._next:
-                raise LogError(f"completions of shard {self._shard}: offset {self._next} is missing")
+            records = self._between(self._next, min(end, self._next + READ_LIMIT))
             self._next += len(records)
             yield from (decode(record.value) for record in records)
 
+    def _between(self, start: int, end: int) -> Sequence[StoredRecord]:
+        records = self._log.read(COMPLETIONS, self._shard, start, limit=end - start)
+        if len(records) != end - start or records[0].offset != start:
+            raise LogError(f"completions of shard {self._shard}: a record between {start} and {end} is missing")
+        return records
+
     def others(self) -> list[Completion]:
         """Return what the service before us wrote since our last record. Raises Displaced at the claim of another."""
-        return [event for _, event in self._foreign()]
+        return [event for _, event in self._foreign() if isinstance(event, CompletionReceived | CompletionFailed)]
 
     def write(self, event: Completion, request: Envelope) -> None:
         """Append one answer. Raises Displaced, AppendInDoubt."""
-        envelope = self._envelope(request.event_id, request.correlation_id)
+        self._append(self._envelope(request.event_id, request.correlation_id), event)
+        self._unplaced += 1
+
+    def _append(self, envelope: Envelope, event: Event) -> None:
         result = self._log.append_at(self._record(envelope, event), self._next)
         if result is Append.ACCEPTED:
             self._next += 1
         elif result is Append.UNSURE or not any(envelope == written for written, _ in self._foreign()):
-            raise AppendInDoubt(f"completions of shard {self._shard}: an answer is in doubt, start again")
+            raise AppendInDoubt(f"completions of shard {self._shard}: a record is in doubt, start again")
 
-    def _foreign(self) -> list[tuple[Envelope, Completion]]:
+    def _foreign(self) -> list[tuple[Envelope, Event]]:
         found = []
         for envelope, event in self._records(self._log.end_offset(COMPLETIONS, self._shard)):
-            if not isinstance(event, CompletionReceived | CompletionFailed):
+            if isinstance(event, CompletionsClaimed) and event.claim_id != self.claim_id:
                 raise Displaced(
                     f"completions of shard {self._shard}: another completion service has taken over and this one "
                     "stops; only one may write there"

@@ -12,7 +12,9 @@ from schemas.codec import encode
 from schemas.envelope import NOT_SEQUENCED, Envelope
 from schemas.events.model import CompletionFailed, CompletionFailure
 from schemas.values import Micros, Money
-from services.llm.topic import COMPLETIONS, CompletionsTopic
+from services.llm import topic as module
+from services.llm.budget import DAY
+from services.llm.topic import COMPLETIONS, CompletionsTopic, Place
 from services.sole_writer import AppendInDoubt, Displaced
 from streams.log import create_log, open_log
 from streams.log.base import Append, EventLog, LogError, NewRecord
@@ -48,43 +50,77 @@ def topic(log: EventLog) -> CompletionsTopic:
     return CompletionsTopic(log, 0, "paper", lambda: Micros(T0))
 
 
-def test_a_claim_finds_what_is_answered_and_the_answers_of_today(logs: tuple[EventLog, EventLog]) -> None:
-    first = topic(logs[0])
-    assert first.claim(answers_since=0).answered == set()
+def claimed(log: EventLog, place: Place | None = None) -> CompletionsTopic:
+    """Return a hold on the topic as a service takes it."""
+    found = topic(log)
+    found.look(since=0)
+    found.claim(place)
+    return found
+
+
+def test_a_start_finds_what_is_answered_and_the_answers_of_today(logs: tuple[EventLog, EventLog]) -> None:
+    first = claimed(logs[0])
     first.write(*answer(1))
     first.write(*answer(2))
-    held = topic(logs[1]).claim(answers_since=0)
-    assert held.answered == {"request-1", "request-2"}
-    assert [event.prompt_tokens for event, _ in held.answers] == [1, 2]
-    assert topic(logs[1]).claim(answers_since=held.answers[-1][1] + 1).answers == [], "only their names, when older"
+    held = topic(logs[1]).look(since=0)
+    assert (held.place, held.answered) == (None, {"request-1", "request-2"})
+    assert sorted(event.prompt_tokens for event, _ in held.answers) == [1, 2]
+    later = max(when for _, when in held.answers) + 1
+    assert topic(logs[1]).look(since=later).answers == [], "only their names, when older"
+
+
+def test_a_start_looks_back_to_the_newest_place_and_to_the_beginning_of_the_day(
+    logs: tuple[EventLog, EventLog], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "READ_LIMIT", 2)
+    first = claimed(logs[0])
+    first.write(*answer(1))
+    first.renew(Place(7, 5))
+    first.write(*answer(2))
+    claimed(logs[1]).write(*answer(3))
+    held = topic(logs[0]).look(since=0)
+    assert (held.place, held.answered) == (Place(7, 5), {"request-2", "request-3"})
+    assert len(held.answers) == 3, "what was spent today lies before the place too"
+    tomorrow = topic(logs[0]).look(since=held.answers[0][1] + DAY)
+    assert (tomorrow.place, tomorrow.answered, tomorrow.answers) == (held.place, held.answered, [])
+
+
+def test_a_place_is_due_after_so_many_answers_also_over_a_restart(
+    logs: tuple[EventLog, EventLog], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PLACE_AFTER", 2)
+    first = claimed(logs[0])
+    first.write(*answer(1))
+    assert not first.place_due
+    second = claimed(logs[1])
+    second.write(*answer(2))
+    assert second.place_due
+    second.renew(Place(2, 2))
+    assert not second.place_due
 
 
 def test_the_one_that_claims_last_writes_and_the_other_knows_before_it_asks(logs: tuple[EventLog, EventLog]) -> None:
-    first, second = topic(logs[0]), topic(logs[1])
-    first.claim(answers_since=0)
+    first = claimed(logs[0])
     assert first.others() == []
-    second.claim(answers_since=0)
+    claimed(logs[1])
     with pytest.raises(Displaced, match="another completion service has taken over"):
         first.others()
 
 
 def test_an_answer_after_the_takeover_ends_its_writer_and_not_the_new_one(logs: tuple[EventLog, EventLog]) -> None:
-    first, second = topic(logs[0]), topic(logs[1])
-    first.claim(answers_since=0)
-    second.claim(answers_since=0)
+    first, second = claimed(logs[0]), claimed(logs[1])
     with pytest.raises(Displaced):
         first.write(*answer(1))
     kept = logs[1].end_offset(COMPLETIONS, 0) == 3  # a broker keeps what it was sent
     second.write(*answer(2))
     assert second.others() == []
-    held = topic(logs[0]).claim(answers_since=0)
+    held = topic(logs[0]).look(since=0)
     assert held.answered == ({"request-1", "request-2"} if kept else {"request-2"})
 
 
 def test_what_the_former_service_still_answered_the_new_one_takes_in(logs: tuple[EventLog, EventLog]) -> None:
     log = logs[0]
-    writer = topic(log)
-    writer.claim(answers_since=0)
+    writer = claimed(log)
     event, envelope = answer(1)
     late = NewRecord(COMPLETIONS, 0, b"paper", encode(envelope, event), T0)
     log.append([late])
@@ -126,11 +162,10 @@ def test_without_the_logs_word_nothing_more_is_written_and_the_next_start_knows(
     log = open_log("memory://")
     create_log(log)
     silent = Silent(log)
-    writer = topic(silent)  # type: ignore[arg-type]
-    writer.claim(answers_since=0)
+    writer = claimed(silent)  # type: ignore[arg-type]
     silent.silent = True
-    with pytest.raises(AppendInDoubt, match="an answer is in doubt"):
+    with pytest.raises(AppendInDoubt, match="a record is in doubt"):
         writer.write(*answer(1))
     with pytest.raises(AppendInDoubt, match="the claim on the completions was not acknowledged"):
-        topic(silent).claim(answers_since=0)  # type: ignore[arg-type]
-    assert topic(log).claim(answers_since=0).answered == {"request-1"}, "it had landed"
+        claimed(silent)  # type: ignore[arg-type]
+    assert topic(log).look(since=0).answered == {"request-1"}, "it had landed"

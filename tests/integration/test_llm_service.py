@@ -11,6 +11,7 @@ import pytest
 from schemas.envelope import NOT_SEQUENCED
 from schemas.events.model import CompletionFailed, CompletionFailure, CompletionReceived, CompletionsClaimed
 from schemas.settings import SettingsError
+from services.llm import topic
 from services.llm.library import BODY_BYTES_MAX
 from services.llm.prompt import prompt_version
 from services.llm.topic import CompletionsTopic
@@ -290,13 +291,30 @@ def test_what_a_service_left_unanswered_the_next_one_asks_and_nothing_is_answere
     assert len(on(log, CompletionsClaimed)) == 2
 
 
+def test_a_long_run_leaves_a_place_from_which_the_next_one_goes_on(
+    fake: FakeOpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(topic, "PLACE_AFTER", 3)
+    log = new_log()
+    fake.always = Says(plan())
+    for _ in range(4):
+        ask(log)
+    serve(log, settings(fake), until=lambda: len(on(log, CompletionsClaimed)) == 2)
+    begun, placed = [event for _, event in on(log, CompletionsClaimed)]
+    assert (begun.prompts_offset, begun.claim_id) == (None, placed.claim_id)
+    assert (placed.prompts_offset, placed.prompts_seq) == (4, 4)
+    fifth = ask(log)
+    serve(log, settings(fake))
+    assert (fifth in answers(log), len(fake.asked)) == (True, 5)
+
+
 def test_a_service_that_was_taken_over_asks_and_writes_nothing_more(fake: FakeOpenAI) -> None:
     log = new_log()
     fake.always = Says(plan())
 
     def taken_over() -> bool:
         if len(answers(log)) == 1 and len(on(log, CompletionsClaimed)) == 1:
-            CompletionsTopic(log, 0, "paper", lambda: T0).claim(answers_since=0)
+            CompletionsTopic(log, 0, "paper", lambda: T0).claim(None)
             ask(log)
         return False
 
@@ -311,7 +329,7 @@ def test_an_answer_that_comes_after_the_takeover_does_not_count(fake: FakeOpenAI
     ask(log)
 
     def answer_late(_: object) -> str:
-        CompletionsTopic(log, 0, "paper", lambda: T0).claim(answers_since=0)
+        CompletionsTopic(log, 0, "paper", lambda: T0).claim(None)
         return plan()
 
     fake.script.append(Says(answer_late))

@@ -213,6 +213,8 @@ CREATE TABLE completion_claims (
   claim_id TEXT NOT NULL,
   service TEXT NOT NULL,
   code_version TEXT NOT NULL,
+  prompts_offset BIGINT,
+  prompts_seq BIGINT,
   CONSTRAINT completion_claims_pkey PRIMARY KEY (ts_event, log_partition, log_offset)
 );
 CREATE INDEX completion_claims_event_id_idx ON completion_claims (event_id);
