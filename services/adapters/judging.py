@@ -48,7 +48,7 @@ def judge(answer: Sequence[Event], now: int, *, stale_after_us: int | None, know
     usable = sum(not aside(event) for event in events)
     newest = max((when for event in events if (when := _dated(event)) is not None and when <= now), default=None)
     if newest is not None and stale_after_us is not None and now - newest > stale_after_us:
-        why = f"nothing newer than {_iso(newest)}, and {stale_after_us // SECOND} s are allowed"
+        why = f"nothing newer than {_iso(newest)}; {_hours(stale_after_us)} are allowed"
         return Verdict(SourceState.STALE, why, events, usable)
     if not usable:
         return Verdict(SourceState.STALE, f"nothing usable: {aside(events[-1])}", events)
@@ -88,7 +88,7 @@ def _out_of_date(when: int | None, now: int, stale_after_us: int | None) -> str:
     if when > now + AHEAD_US:
         return f"dated in the future: {_iso(when)}"
     if stale_after_us is not None and now - when > stale_after_us:
-        return f"older than {stale_after_us // SECOND} s: of {_iso(when)}"
+        return f"older than {_hours(stale_after_us)}: of {_iso(when)}"
     return ""
 
 
@@ -113,6 +113,10 @@ def _dated(event: Event) -> int | None:
             return event.ts_from if event.partial else event.ts_to
         case _:
             return None
+
+
+def _hours(length_us: int) -> str:
+    return f"{length_us / (3_600 * SECOND):g} h"
 
 
 def _iso(when: int) -> str:
