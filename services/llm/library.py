@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import AsyncIterator, Callable
+from contextvars import ContextVar
 from typing import Any
 
 import httpx
@@ -20,6 +21,10 @@ _OWN_CLIENT = frozenset(
     {"anthropic", "cohere_chat", "deepseek", "gemini", "groq", "mistral", "ollama", "ollama_chat", "openrouter", "xai"}
 )
 """Providers litellm asks through its own HTTP handler; the others go through the session of OpenAI's client."""
+
+
+STATUSES: ContextVar[list[int]] = ContextVar("STATUSES")
+"""Where a call under way collects the statuses it was answered with."""
 
 
 class AnswerTooLarge(Exception):
@@ -49,6 +54,7 @@ async def _as_it_is(request: httpx.Request) -> None:
 
 
 async def _bound(response: httpx.Response) -> None:
+    STATUSES.get([]).append(response.status_code)
     encoding = response.headers.get("content-encoding", "identity")
     if encoding.strip().lower() not in ("", "identity"):
         await response.aclose()

@@ -55,7 +55,7 @@ class LlmOptions(BaseSettings):
         ge=0,
         le=10,
         validation_alias="TAPELINE_LLM_RETRIES",
-        description="Further attempts per model after 429, 5xx, a lost connection or a time-out.",
+        description="Further attempts per model after 429, 5xx or a lost connection.",
     )
     llm_repair: bool = Field(
         True,

@@ -10,14 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from enum import Enum
-from json import JSONDecodeError
 from typing import Any
 
 import httpx
 import openai
 
 from schemas.events.model import ChatMessage, CompletionFailure
-from services.llm.library import AnswerTooLarge, Library
+from services.llm.library import STATUSES, AnswerTooLarge, Library
 from services.llm.options import ModelAccess
 from services.llm.prompt import answer_schema
 from services.logs import REDACTED, redact_text
@@ -139,6 +138,8 @@ class Provider:
             **self._access(access),
             **_response_format(form),
         }
+        statuses: list[int] = []
+        STATUSES.set(statuses)
         try:
             async with asyncio.timeout(limit_s):
                 response = await self._litellm.acompletion(**arguments)
@@ -147,7 +148,7 @@ class Provider:
                 CompletionFailure.TIMEOUT, f"no answer in {limit_s:.1f} s", again=True, billed=True
             ) from error
         except openai.OpenAIError as error:
-            raise self._failure(error, form) from error
+            raise self._failure(error, form, worked=any(status < 300 for status in statuses)) from error
         return self._reply(access, response)
 
     def _access(self, access: ModelAccess) -> dict[str, Any]:
@@ -159,8 +160,11 @@ class Provider:
         client = self._library.client_for(access.model)
         return found if client is None else {**found, "client": client}
 
-    def _failure(self, error: openai.OpenAIError, form: Form) -> CallFailed:
-        """Sort an error of the library by what it means. Order matters: some classes are kinds of others."""
+    def _failure(self, error: openai.OpenAIError, form: Form, *, worked: bool) -> CallFailed:
+        """Sort an error of the library by what it means. Order matters: some classes are kinds of others.
+
+        ``worked``: the provider said that all was well, and then its answer was none; it may be billed.
+        """
         too_large = _cause(error, AnswerTooLarge)
         if too_large is not None:
             return CallFailed(CompletionFailure.PROVIDER_ERROR, str(too_large), billed=True)
@@ -178,8 +182,8 @@ class Provider:
         status = getattr(error, "status_code", 500)
         again = not isinstance(status, int) or status >= 500
         unsent = _cause(error, httpx.ConnectError, httpx.ConnectTimeout) is not None
-        lost = _cause(error, httpx.TransportError, JSONDecodeError) is not None and not unsent
-        return CallFailed(CompletionFailure.PROVIDER_ERROR, words, again=again, billed=lost)
+        lost = _cause(error, httpx.TransportError) is not None and not unsent
+        return CallFailed(CompletionFailure.PROVIDER_ERROR, words, again=again, billed=worked or lost)
 
     def _reply(self, access: ModelAccess, response: Any) -> Reply:
         try:
@@ -233,7 +237,7 @@ def _decimal(value: object) -> Decimal | None:
 
 
 def _words(error: BaseException) -> str:
-    return str(getattr(error, "message", None) or error).removeprefix("litellm.")
+    return str(getattr(error, "message", None) or error).removeprefix("litellm.").partition("Traceback")[0]
 
 
 def _plain(text: str) -> str:

@@ -170,6 +170,15 @@ def test_an_answer_is_bounded_whichever_way_litellm_asks(fake: FakeOpenAI, provi
     assert event.detail == f"the answer is larger than {BODY_BYTES_MAX} bytes"
 
 
+@pytest.mark.parametrize("provider", ["openai", "deepseek", "anthropic", "ollama_chat"])
+def test_an_answer_that_is_none_is_a_failure_that_may_be_billed(fake: FakeOpenAI, provider: str) -> None:
+    for body in (b"null", b'{"choices":[{"message":null}]}', b'{"content":[{"type":5}]}', b"[" * 100_000, b"\xff\x00"):
+        event = failed(fake, Sends(body), MODEL=f"{provider}/some-model", API_BASE=f"{fake.host}/x", RETRIES="0")
+        assert event.reason is CompletionFailure.PROVIDER_ERROR, body[:40]
+        assert event.unreported_tokens > 2000, body[:40]
+        assert "Traceback" not in event.detail
+
+
 def test_a_key_the_provider_refuses_is_told_without_the_key(fake: FakeOpenAI) -> None:
     wrong = "sk-wrong-Key987654321zyxwvutsrqponmlk"
     event = failed(fake, Says(plan()), API_KEY=wrong)
