@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 # Wheels in $PIP_FIND_LINKS, if they are complete, make an installation without network.
 INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev]'
 
-.PHONY: help setup check test demo demo-kafka kafka kafka-stop secrets up down migrate up-native backup restore schemas bench clean
+.PHONY: help setup check audit test demo demo-kafka kafka kafka-stop secrets up down migrate up-native backup restore schemas bench clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -34,6 +34,9 @@ check: setup ## every rule a machine can check: format, lint, types, imports, sc
 
 # Whole files to as many processes as there are cores, each with a database server and a broker of its own; the long
 # files come first in the order of collection.
+audit: setup ## known vulnerabilities of what requirements.lock names; says loudly what could not be asked
+	$(PY) -m deploy.audit
+
 test: setup ## the whole suite: real PostgreSQL always, real Kafka where Java and Maven are
 	$(PY) -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
