@@ -66,12 +66,15 @@ class Verifier:
         return report
 
     def run(self, *, every_s: float, stop: Alarm) -> bool:
-        """Prove at once and then by schedule until stopped; return whether everything looked at was proven."""
+        """Prove at once and then by schedule until stopped; return whether everything looked at was proven.
+
+        The schedule is that of the clock: every 24 hours is at midnight UTC, whenever the process was started.
+        """
         proven = True
         while not stop.is_set():
             report = self.once()
             proven = proven and (report is None or report.proven)
-            stop.wait(every_s)
+            stop.wait(every_s - self._clock() % every_s)
         return proven
 
     def _tell(self, report: Report, began: float) -> None:

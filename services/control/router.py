@@ -10,6 +10,7 @@ from hashlib import sha256
 from hmac import compare_digest
 from typing import Annotated
 
+import structlog
 from fastapi import APIRouter, Depends, Header
 from fastapi.responses import JSONResponse
 
@@ -46,18 +47,33 @@ _STATUS_OF_CODE = {
 """HTTP status of a refusal; every other (LATCHED_CAUSES, NO_POSITION, ...) is a conflict with the state: 409."""
 
 
+REFUSALS_LOGGED = 60
+"""Refused callers logged in a minute; /metrics counts them all."""
+_log = structlog.get_logger("tapeline.control")
+
+
 def token_check(token: str | None) -> Callable[[str | None], None]:
     """Return the dependency that refuses callers without the token; with no token configured it refuses everybody."""
     expected = None if token is None else sha256(token.encode()).digest()
+    told = RateLimit(REFUSALS_LOGGED)
+    if expected is not None:
+        _log.info("control is on", caller=fingerprint(expected))
 
     def check(x_api_token: Annotated[str | None, Header()] = None) -> None:
         given = sha256((x_api_token or "").encode()).digest()
         if expected is None:
             raise ApiError(401, "control is off: set TAPELINE_API_TOKEN and restart the API")
         if not compare_digest(given, expected):
+            if not told.take(""):
+                _log.warning("refused", caller=fingerprint(given) if x_api_token else "none")
             raise ApiError(401, "missing or wrong token in the header X-API-Token")
 
     return check
+
+
+def fingerprint(digest: bytes) -> str:
+    """Return what a token is called in logs: enough of its hash to tell one from another, and no way back."""
+    return f"sha256:{digest.hex()[:12]}"
 
 
 def respond(answer: Answer) -> JSONResponse:

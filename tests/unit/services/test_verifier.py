@@ -94,14 +94,16 @@ def test_a_log_that_is_away_is_tried_again_and_proves_nothing(desk: Desk) -> Non
 
 
 def test_it_runs_until_it_is_stopped(desk: Desk) -> None:
-    stop = Alarm()
+    stop, waited = Alarm(), []
 
     class Stopping(Alarm):
         def wait(self, timeout: float | None = None) -> bool:
+            waited.append(timeout)
             stop.set()
             return True
 
     waiting = Stopping()
     waiting.is_set = stop.is_set  # type: ignore[method-assign]
-    assert desk.verifier.run(every_s=5.0, stop=waiting)
+    assert desk.verifier.run(every_s=86_400.0, stop=waiting)
+    assert waited == [85_400.0], "the clock says 00:16:40 UTC: the next proof is at midnight"
     assert desk.value("last_proof_timestamp_seconds") == 1_000.0
