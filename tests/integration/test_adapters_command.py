@@ -38,7 +38,7 @@ def _environment(site: Sites, log: Path) -> dict[str, str]:
         **os.environ, "PYTHONPATH": str(ROOT), "TAPELINE_LOG": f"sqlite:///{log}", "TAPELINE_CRYPTOPANIC_TOKEN": TOKEN,
         "TAPELINE_CONTEXT_SOURCES": "rss,cryptopanic,mempool.space", "TAPELINE_CONTEXT_FEEDS": site.url("/rss"),
         "TAPELINE_CONTEXT_URLS": f"cryptopanic={site.url('/posts')},mempool.space={site.url('/fees')}",
-        "TAPELINE_CONTEXT_INTERVALS": "rss=10,cryptopanic=10,mempool.space=10",
+        "TAPELINE_CONTEXT_INTERVALS": "rss=86400,cryptopanic=10,mempool.space=10",
     }  # fmt: skip
 
 
@@ -98,6 +98,7 @@ def test_it_stays_well_when_sources_are_down_tells_no_token_and_stops_cleanly(tm
         assert process.returncode == 0, err
         assert json.loads(out)["state"] == {"rss:127.0.0.1": "UP", "cryptopanic": "DOWN", "mempool.space": "DOWN"}
         assert any(f"auth_token={TOKEN}" in request for request in site.requests)
+        assert site.asked("/rss") == 1, "a source is asked on its schedule and not before"
         for text in (said, out, err, shown.encode(), *(path.read_bytes() for path in tmp_path.iterdir())):
             assert TOKEN.encode() not in text
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from decimal import Decimal
 from math import isfinite
 from typing import Any
@@ -105,7 +104,10 @@ def _facts(state: PlannerState, settings: TradingSettings, now: int, instrument_
         },
         "position_open": view.held,
         "limits": {name: str(getattr(settings, name)) for name in _LIMITS},
-        "context": [asdict(note) for note in state.notes],
+        "context": [
+            {"source": note.source, "text": note.text, "ts_event": note.ts_event, "event_id": note.event_id}
+            for note in state.notes
+        ],
         "missing_sources": list(missing_sources(state, book, now, view)),
     }
     return json.dumps(facts, sort_keys=True, separators=(",", ":"), allow_nan=False)

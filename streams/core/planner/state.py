@@ -33,7 +33,7 @@ PENDING_MAX = 16
 NOTES_MAX = 20
 TEXT_MAX = 300
 SOURCES_MAX = 100
-"""How much context is remembered: notes, characters of each, sources."""
+"""How much context is remembered: headlines, and as many numbers; characters of each; sources."""
 
 
 @dataclass(slots=True)
@@ -96,12 +96,16 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something a context source said: words for a model, and the event they come from."""
+    """Something a context source said: words for a model, and the event they come from.
+
+    ``subject``: what a number is of; empty: a headline.
+    """
 
     source: str
     text: str
     ts_event: int
     event_id: str
+    subject: str = ""
 
 
 @dataclass(slots=True)
@@ -253,24 +257,24 @@ def _news(state: PlannerState, event: NewsItem, message: Message) -> None:
 def _trend(state: PlannerState, event: TrendPoint, message: Message) -> None:
     if not event.anomaly:
         words = f"{plain(event.value)} of 100{' (so far)' if event.partial else ''}"
-        _number(state, event.source, f"search interest in {event.keyword}: ", words, message)
+        _note(state, event.source, words, message, subject=f"search interest in {event.keyword}")
 
 
 def _onchain(state: PlannerState, event: OnchainMetric, message: Message) -> None:
     if not event.anomaly:
-        _number(state, event.source, f"{event.name}: ", f"{plain(event.value)} {event.unit}", message)
+        _note(state, event.source, f"{plain(event.value)} {event.unit}", message, subject=event.name)
 
 
-def _number(state: PlannerState, source: str, subject: str, words: str, message: Message) -> None:
-    """Note a number in place of the one before it, so that a source that speaks often does not push out the others."""
-    state.notes = tuple(note for note in state.notes if note.source != source or not note.text.startswith(subject))
-    _note(state, source, subject + words, message)
-
-
-def _note(state: PlannerState, source: str, words: str, message: Message) -> None:
+def _note(state: PlannerState, source: str, words: str, message: Message, *, subject: str = "") -> None:
+    """Remember the newest of each subject and the newest headlines; one kind does not push out the other."""
     envelope = message.envelope
-    note = Note(source, words[:TEXT_MAX], envelope.ts_event, envelope.event_id)
-    state.notes = (*state.notes, note)[-NOTES_MAX:]
+    text = f"{subject}: {words}" if subject else words
+    note = Note(source, text[:TEXT_MAX], envelope.ts_event, envelope.event_id, subject)
+    kept = [known for known in state.notes if not subject or (known.source, known.subject) != (source, subject)]
+    alike = [known for known in kept if bool(known.subject) == bool(subject)]
+    if len(alike) >= NOTES_MAX:
+        kept.remove(alike[0])
+    state.notes = (*kept, note)
 
 
 def _source(state: PlannerState, event: SourceStatus, message: Message) -> None:

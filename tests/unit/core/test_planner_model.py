@@ -321,12 +321,30 @@ def test_a_number_takes_the_place_of_the_one_before_it_and_of_no_other() -> None
     assert [note["event_id"] for note in facts["context"]] == ["fee-19", "hour-19", "t-19", "news-1"]
 
 
+def test_headlines_push_out_no_number_and_numbers_no_headline() -> None:
+    spec = desk()
+    spec.when(message(OnchainMetric("mood", "index", Ratio(D(49)), "0-100", None), event_id="mood"))
+    spec.when(message(NewsItem("rss", "first", "first", "", None, True), event_id="first"))
+    for number in range(NOTES_MAX - 1):
+        spec.when(message(NewsItem("rss", str(number), "words", "", None, True)))
+        spec.when(message(OnchainMetric("chain", f"n{number}", Ratio(D(1)), "", None)))
+    facts = json.loads(spec.when(COMMAND).of(CompletionRequested)[0].facts)
+    assert [note["event_id"] for note in facts["context"]][:2] == ["mood", "first"]
+    assert len(facts["context"]) == 2 * NOTES_MAX
+    spec.when(message(NewsItem("rss", "one more", "words", "", None, True)))
+    spec.when(message(OnchainMetric("chain", "one more", Ratio(D(1)), "", None)))
+    facts = json.loads(spec.when(COMMAND).of(CompletionRequested)[0].facts)
+    assert len(facts["context"]) == 2 * NOTES_MAX
+    assert {"mood", "first"} & {note["event_id"] for note in facts["context"]} == set()
+
+
 def test_context_is_bounded_in_number_and_length() -> None:
     spec = desk()
     for number in range(NOTES_MAX + 5):
         spec.when(message(NewsItem("rss", str(number), f"{number} " + "x" * 1_000, "", None, True)))
     facts = json.loads(spec.when(COMMAND).of(CompletionRequested)[0].facts)
     assert [note["text"].split()[0] for note in facts["context"]] == [str(n) for n in range(5, NOTES_MAX + 5)]
+    assert {*facts["context"][0]} == {"source", "text", "ts_event", "event_id"}
     assert {len(note["text"]) for note in facts["context"]} == {300}
 
 
