@@ -50,6 +50,7 @@ class Floor:
     okx: FakeOkx
     log: MemoryLog
     trader: Trader
+    mode: PositionMode = PositionMode.NET
     clients: list[OkxClient] = field(default_factory=list)
     gateway: TradingGateway | None = None
     _running: asyncio.Task[None] | None = None
@@ -68,14 +69,16 @@ class Floor:
         self.put("ticks", MarkPrice(BTC, Price(Decimal(last))))
         self.put("ticks", Trade(BTC, str(self._put), Side.BUY, Price(Decimal(last)), Quantity(Decimal(1))))
 
-    def execute(self, *, entry: str = '{"type": "MARKET"}', targets: str = "[]") -> None:
-        """Ask the trader for a long entry with a stop 1 % below 80000."""
+    def execute(self, *, entry: str = '{"type": "MARKET"}', targets: str = "[]", side: str = "LONG") -> None:
+        """Ask the trader for an entry with a stop 1 % from 80000."""
+        stop = "79200.0" if side == "LONG" else "80800.0"
         self.put(
             "commands",
             ExecutePlan(
                 "okx",
-                '{"schema_version": 1, "instrument_id": "BTC-USDT-SWAP", "position_side": "LONG", "strategy": "trend",'
-                f' "entry": {entry}, "stop": {{"trigger_price": "79200.0"}}, "targets": {targets},'
+                '{"schema_version": 1, "instrument_id": "BTC-USDT-SWAP", "position_side": "'
+                f'{side}", "strategy": "trend",'
+                f' "entry": {entry}, "stop": {{"trigger_price": "{stop}"}}, "targets": {targets},'
                 ' "valid_for_s": 900, "max_holding_s": 3600, "rationale": {"summary": "a test"}}',
             ),
         )
@@ -89,7 +92,7 @@ class Floor:
         rest, ws = self.okx.rest_url, self.okx.ws_url
         key = LIVE_KEY
         credentials = Credentials(key.key, key.secret, key.passphrase)
-        client = connect(credentials, Hosts(rest, ws, demo=False), PositionMode.NET, order_timeout_ms=1500, paced=False)
+        client = connect(credentials, Hosts(rest, ws, demo=False), self.mode, order_timeout_ms=1500, paced=False)
         self.clients.append(client)
         await client.server_time()
         owner = Owner("okx", f"gateway-{len(self.clients)}", "test", "live 1")
@@ -163,7 +166,7 @@ class Floor:
 Scenario = Callable[[Floor], Awaitable[None]]
 
 
-def on_the_floor(scenario: Scenario, *, rules: Rules | None = None) -> None:
+def on_the_floor(scenario: Scenario, *, rules: Rules | None = None, mode: PositionMode = PositionMode.NET) -> None:
     """Run a scenario on a floor where trader and gateway are at work and the account is reconciled.
 
     The account is compared far more often than in service, so the venue's limits are off unless ``rules`` say else.
@@ -173,7 +176,9 @@ def on_the_floor(scenario: Scenario, *, rules: Rules | None = None) -> None:
         async with FakeOkx(rules=rules or Rules(rate_limits=False)) as okx, asyncio.timeout(SCENARIO_S):
             log = MemoryLog()
             create_log(log)
-            floor = Floor(okx, log, Trader(log, 0, stages(), worker="w", code_version="1"))
+            floor = Floor(okx, log, Trader(log, 0, stages(), worker="w", code_version="1"), mode)
+            if mode is PositionMode.LONG_SHORT:
+                okx.venue.account.position_mode = "long_short_mode"
             settings = TradingSettings(account_id="okx", venue="OKX", rules_enabled=False)
             floor.put("settings", settings_changed(**settings.to_values()))
             floor.put("ticks", btc_swap())

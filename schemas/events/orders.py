@@ -240,9 +240,8 @@ class SubmitAttempted(Event):
 class NotSent(Event):
     """The order certainly never reached the venue. Counts only while ``claim_id`` is that of the latest claim.
 
-    EXPIRED: its time was over first. CANCELED: asked for before it was sent. ABSENT: it was sent, its deadline is
-    over and the venue does not know it. LEVERAGE: the margin leverage it needs could not be set. UNSENDABLE: it cannot
-    be written in the venue's terms, or was refused for load too often.
+    EXPIRED: its time was over first. CANCELED: asked for before it was sent. ABSENT: sent, its deadline is over and the
+    venue does not know it. LEVERAGE: its margin leverage could not be set. UNSENDABLE: as it is, or for load too often.
     """
 
     client_order_id: str
@@ -300,9 +299,8 @@ class VenueCanceled(Event):
 class VenueFill(Event):
     """One execution as the venue reports it. ``fee`` positive = paid, in ``fee_currency``.
 
-    ``arrival_price``: mid (on bars: the open) when the venue had the order; ``trigger_source`` of a stop that fired.
-    ``liquidation``: the venue closed the position by force, ``adl``: by auto-deleveraging; the order is its own.
-    ``client_order_id`` is empty where a gateway reports an order that is not of this log: by hand, or the venue's.
+    ``arrival_price``: mid (on bars: the open) when the venue had the order. ``liquidation``, ``adl``: by force, by an
+    order of the venue. ``client_order_id`` empty: not of this log. ``position_side``: of two, None where there is one.
     """
 
     client_order_id: str
@@ -319,6 +317,7 @@ class VenueFill(Event):
     trigger_source: TriggerPriceType | None
     liquidation: bool = False
     adl: bool = False
+    position_side: PositionSide | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,7 +357,7 @@ class VenuePosition:
 
 @dataclass(frozen=True, slots=True)
 class AccountSnapshot(Event):
-    """The venue's view of an account: what reconciliation compares the log with, and the modes it must be in."""
+    """The venue's view of an account, compared with the log. ``position_mode_needed``: the gateway's; None: NET."""
 
     account_id: str
     cash: Money
@@ -366,6 +365,7 @@ class AccountSnapshot(Event):
     open_orders: tuple[str, ...]
     account_mode: AccountMode
     position_mode: PositionMode
+    position_mode_needed: PositionMode | None = None
 
 
 @dataclass(frozen=True, slots=True)

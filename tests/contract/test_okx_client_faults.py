@@ -282,7 +282,9 @@ def test_a_client_that_is_closed_sends_nothing() -> None:
     at_desk(scenario)
 
 
-def test_a_host_clock_that_is_wrong_is_measured_and_compensated() -> None:
+def test_a_host_clock_that_is_wrong_is_measured_and_one_that_is_set_means_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async def scenario(desk: Desk) -> None:
         desk.okx.clock.skew_ms = 90_000
         outcome = await submitted(desk, intended("o", limit_price="79000"))
@@ -291,6 +293,10 @@ def test_a_host_clock_that_is_wrong_is_measured_and_compensated() -> None:
         await desk.client.server_time()
         assert abs((desk.client.clock.offset_us or 0) - 90_000_000) < 1_000_000
         assert isinstance(await submitted(desk, intended("p", limit_price="79000")), Accepted)
+        for exchange in (desk.client._orders, desk.client._queries):  # set back by decades: what was measured goes on
+            monkeypatch.setattr(exchange, "milliseconds", lambda: 0)
+        monkeypatch.setattr(desk.client.clock, "_wall", lambda: 0)
+        assert isinstance(await submitted(desk, intended("q", limit_price="79000")), Accepted)
         await desk.listen()  # the login's signature follows the same clock
 
     at_desk(scenario, rules=Rules())

@@ -71,7 +71,7 @@ def test_it_claims_and_tells_where_the_account_is() -> None:
     log = log_on("OKX")
     with capture_logs() as said:
         counts = trade(log, stopped=lambda: log.end_offset(REPORTS, 0) >= 2)
-    assert [(entry["positions"], entry["open_orders"]) for entry in said if entry["event"] == "account"] == [({}, 0)]
+    assert [(entry["positions"], entry["open_orders"]) for entry in said if entry["event"] == "account"] == [([], 0)]
     claim, snapshot = (decode(record.value)[1] for record in log.read(REPORTS, 0, 0, limit=2))
     assert isinstance(claim, GatewayClaimed)
     assert claim.venue_account.startswith("demo ")

@@ -11,91 +11,27 @@ from decimal import Decimal
 import pytest
 from structlog.testing import capture_logs
 
-from schemas.envelope import Event
-from schemas.events.account import CashFlowed, FlowKind, FundingPaid, TradeClosed
-from schemas.events.common import EntryEnd, ExitReason, OrderPurpose, Side, TradingState
-from schemas.events.control import ClosePosition, TransferCash
+from schemas.events.account import FundingPaid, TradeClosed
+from schemas.events.common import EntryEnd, ExitReason, OrderPurpose
 from schemas.events.orders import (
     EntryEnded,
     FillBooked,
     NotSent,
-    OrderFilled,
-    OrderIntended,
     OrderUnknown,
     SubmitAttempted,
     VenueAccepted,
     VenueCanceled,
 )
-from schemas.events.risk import ReconciliationDiffered, ReconciliationSettled, TradingStateChanged
-from schemas.values import Money
 from services.gateways.okx.owner import GatewayStopped
 from tests.fakes.okx import Fault
+from tests.okx_drill import SIZE, agreed, entered, held, of_purpose, stops
 from tests.okx_floor import BTC, REPORTS, Floor, on_the_floor
 
 pytestmark = pytest.mark.slow
-SIZE = Decimal("10.86")
-"""Contracts of the plan on 10,000 USDT: golden case G1a."""
 LIMIT = '{"type": "LIMIT", "limit_price": "79990.0"}'
 ENTRY, ALGO = "trade/order", "trade/order-algo"
 LOST_BUT_DONE = [Fault.HANG_AFTER, Fault.DROP_AFTER, Fault.GARBAGE_AFTER]
 LOST = [Fault.HANG_BEFORE, Fault.DROP_BEFORE, Fault.GARBAGE_BEFORE]
-
-
-def booked(floor: Floor) -> Decimal:
-    """Return the position the log has booked."""
-    fills = floor.of("fills", FillBooked)
-    return sum((fill.last_quantity * (1 if fill.side is Side.BUY else -1) for fill in fills), Decimal(0))
-
-
-def held(floor: Floor) -> Decimal:
-    """Return the position at the venue."""
-    return sum((position.size for position in floor.okx.venue.account.open_positions(BTC)), Decimal(0))
-
-
-def stops(floor: Floor) -> list[Decimal]:
-    """Return the quantities of the stops resting at the venue."""
-    return [Decimal(algo.asked("sz")) for algo in floor.okx.venue.algos.open_algos(BTC)]
-
-
-def different(floor: Floor) -> list[str]:
-    """Return the subjects in which venue and log still differ."""
-    open_now: dict[str, None] = {}
-    for event in floor.of("verdicts", Event):
-        if isinstance(event, ReconciliationDiffered):
-            open_now[event.subject] = None
-        elif isinstance(event, ReconciliationSettled):
-            del open_now[event.subject]
-    return list(open_now)
-
-
-def agreed(floor: Floor, *, but: tuple[str, ...] = ()) -> None:
-    """Assert what must hold after every drill; ``but``: what of the account may differ, and is told."""
-    assert tuple(different(floor)) == but
-    venue = floor.okx.venue
-    names = [order.asked("clOrdId") for order in venue.trading.orders.values()]
-    names += [algo.asked("algoClOrdId") for algo in venue.algos.algos.values()]
-    twice = [name for name, count in Counter(name for name in names if name).items() if count > 1]
-    assert twice == []
-    intended = {order.client_order_id for order in floor.intents()}
-    assert {name for name in names if name} <= intended
-    assert booked(floor) == held(floor)
-    assert sum(stops(floor), Decimal(0)) == max(held(floor), Decimal(0))
-    assert floor.of("verdicts", TradingStateChanged)[-1].state is TradingState.ACTIVE
-
-
-async def entered(floor: Floor) -> None:
-    """Bring the floor to an open, protected position."""
-    floor.execute()
-    await floor.until(lambda: stops(floor) == [SIZE])
-    await floor.settle()
-
-
-def of_purpose(floor: Floor, purpose: OrderPurpose) -> list[OrderIntended]:
-    return [order for order in floor.intents() if order.purpose is purpose]
-
-
-def reported(floor: Floor, kind: type, order: OrderIntended) -> bool:
-    return any(event.client_order_id == order.client_order_id for event in floor.of(REPORTS, kind))
 
 
 def test_a_trade_from_plan_to_stop() -> None:
@@ -113,6 +49,16 @@ def test_a_trade_from_plan_to_stop() -> None:
 
     with capture_logs() as said:
         on_the_floor(scenario)
+
+
+def test_a_clock_that_is_set_while_trading_is_measured_again() -> None:
+    async def scenario(floor: Floor) -> None:
+        await entered(floor)
+        floor.okx.clock.skew_ms = 90_000
+        await floor.settle()
+        agreed(floor)
+
+    on_the_floor(scenario)
 
 
 @pytest.mark.parametrize("fault", LOST_BUT_DONE)
@@ -283,47 +229,6 @@ def test_an_order_vanishes() -> None:
     on_the_floor(scenario)
 
 
-def test_a_part_is_closed_by_hand() -> None:
-    async def scenario(floor: Floor) -> None:
-        await entered(floor)
-        floor.okx.control.trade_by_hand(BTC, "sell", "4", "80000")
-        await floor.until(lambda: stops(floor) == [Decimal("6.86")])
-        await floor.settle()
-        assert floor.of("fills", FillBooked)[-1].exit_reason is ExitReason.RECONCILED
-        agreed(floor)
-
-    on_the_floor(scenario)
-
-
-def test_a_position_opened_by_hand_holds_trading_until_it_is_gone() -> None:
-    async def scenario(floor: Floor) -> None:
-        floor.okx.control.trade_by_hand(BTC, "buy", "3", "80000")
-        await floor.until(lambda: floor.of("verdicts", TradingStateChanged)[-1].state is TradingState.HALTED)
-        floor.okx.control.trade_by_hand(BTC, "sell", "3", "80000")
-        await floor.until(lambda: floor.of("verdicts", TradingStateChanged)[-1].state is TradingState.ACTIVE)
-        assert floor.of("fills", FillBooked) == []
-        agreed(floor, but=("cash",))  # the fees of what was done by hand
-
-    on_the_floor(scenario)
-
-
-def test_a_position_opened_by_hand_is_closed_at_the_operators_word() -> None:
-    async def scenario(floor: Floor) -> None:
-        floor.okx.control.trade_by_hand(BTC, "sell", "3", "80000")
-        await floor.until(lambda: floor.of("verdicts", TradingStateChanged)[-1].state is TradingState.HALTED)
-        floor.put("commands", ClosePosition("okx", BTC))
-        await floor.until(lambda: floor.of("verdicts", TradingStateChanged)[-1].state is TradingState.ACTIVE)
-        assert (held(floor), floor.of("fills", FillBooked)) == (0, [])
-        assert [end.filled_quantity for end in floor.of("orders", OrderFilled)] == [3]
-        agreed(floor, but=("cash",))  # what it cost is nobody's trade: the operator books it as a flow
-        told = [e for e in floor.of("verdicts", ReconciliationDiffered) if e.subject == "cash"][-1]
-        floor.put("commands", TransferCash("okx", Money(Decimal(told.venue) - Decimal(told.log))))
-        await floor.settle()
-        agreed(floor)
-
-    on_the_floor(scenario)
-
-
 def test_a_rate_limit_storm() -> None:
     async def scenario(floor: Floor) -> None:
         for path in (ENTRY, ALGO):
@@ -332,34 +237,6 @@ def test_a_rate_limit_storm() -> None:
         first, second = of_purpose(floor, OrderPurpose.ENTRY)[0], of_purpose(floor, OrderPurpose.STOP)[0]
         attempts = Counter(event.client_order_id for event in floor.of(REPORTS, SubmitAttempted))
         assert attempts == {first.client_order_id: 3, second.client_order_id: 3}
-        agreed(floor)
-
-    on_the_floor(scenario)
-
-
-@pytest.mark.parametrize(("amount", "kind"), [("500", FlowKind.DEPOSIT), ("-500", FlowKind.WITHDRAWAL)])
-def test_money_moved_at_the_venue_is_a_flow_and_neither_profit_nor_loss(amount: str, kind: FlowKind) -> None:
-    async def scenario(floor: Floor) -> None:
-        await entered(floor)
-        floor.okx.control.transfer("USDT", amount)
-        await floor.until(lambda: len(floor.of("accounts", CashFlowed)) == 2)
-        await floor.settle()
-        flow = floor.of("accounts", CashFlowed)[-1]
-        assert (flow.kind, flow.amount) == (kind, Decimal(amount))
-        agreed(floor)
-
-    on_the_floor(scenario)
-
-
-def test_an_order_placed_by_hand_holds_trading_until_it_is_gone() -> None:
-    async def scenario(floor: Floor) -> None:
-        order = floor.okx.venue.trading.place(
-            {"instId": BTC, "tdMode": "isolated", "side": "buy", "ordType": "limit", "px": "70000", "sz": "1"}
-        )
-        await floor.until(lambda: different(floor) == [f"order {order.ord_id}"])
-        assert floor.of("verdicts", TradingStateChanged)[-1].state is TradingState.HALTED
-        floor.okx.venue.trading.end(order, "1")
-        await floor.until(lambda: different(floor) == [])
         agreed(floor)
 
     on_the_floor(scenario)

@@ -18,6 +18,7 @@ CREATE TABLE account_snapshots (
   open_orders JSONB NOT NULL,
   account_mode TEXT NOT NULL,
   position_mode TEXT NOT NULL,
+  position_mode_needed TEXT,
   CONSTRAINT account_snapshots_pkey PRIMARY KEY (ts_event, log_partition, log_offset)
 );
 CREATE INDEX account_snapshots_event_id_idx ON account_snapshots (event_id);
@@ -1464,6 +1465,7 @@ CREATE TABLE venue_reports (
   trigger_source TEXT,
   liquidation BOOLEAN,
   adl BOOLEAN,
+  position_side TEXT,
   CONSTRAINT venue_reports_pkey PRIMARY KEY (ts_event, log_partition, log_offset)
 );
 CREATE INDEX venue_reports_client_order_id_idx ON venue_reports (client_order_id);

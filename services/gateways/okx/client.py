@@ -69,7 +69,8 @@ class OkxClient:
         self._orders, self._queries, self._mode, self._pace = orders, queries, mode, pace
         self._questions, self._reader = Questions(queries, pace), Reader()
         self._makers = Remembered[dict[str, str]]()
-        self.clock = VenueClock()
+        self.position_mode, self.clock = mode, VenueClock()
+        orders.now = queries.now = self.clock.now
         self._stream = PrivateStream(queries, self._reader.read, self.clock.now, self._keep_time)
 
     # --- requests
@@ -277,13 +278,11 @@ class OkxClient:
         """See VenueClient; the client's own clock follows."""
         samples = []
         for _ in range(CLOCK_SAMPLES):
-            before = self.clock.wall()
+            before = self.clock.steady()
             row = await self._questions.row("public/time", public=True)
             said = read_all("public/time", [row], lambda row: fields.first_moment(row, "ts"))[0]
-            samples.append((before, int(said), self.clock.wall()))
+            samples.append((before, int(said), self.clock.steady()))
         self.clock.learn(samples)
-        for each in (self._orders, self._queries):
-            each.options["timeDifference"] = -(self.clock.offset_us or 0) // 1000
         return self.clock.now()
 
     async def _keep_time(self) -> None:

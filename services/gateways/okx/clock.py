@@ -21,23 +21,33 @@ def wall_us() -> int:
     return time.time_ns() // 1000
 
 
-class VenueClock:
-    """Offset of the venue's clock from ours, from the request with the shortest way there and back."""
+def steady_us() -> int:
+    """Return a clock that only goes forward, whatever is done to the machine's."""
+    return time.monotonic_ns() // 1000
 
-    def __init__(self, wall: Callable[[], int] = wall_us) -> None:
-        self._wall = wall
+
+class VenueClock:
+    """The venue's time, measured now and then and carried on by a clock that nobody sets.
+
+    Deadlines and signatures go by it: a host clock that is set must neither make an order in doubt look late nor the
+    venue refuse us.
+    """
+
+    def __init__(self, wall: Callable[[], int] = wall_us, steady: Callable[[], int] = steady_us) -> None:
+        self._wall, self.steady = wall, steady
+        self._measured: tuple[int, int] | None = None
         self.offset_us: int | None = None
-        """Venue minus ours; None: never measured."""
+        """Venue minus this machine's clock when last measured; None: never measured."""
 
     def now(self) -> Micros:
         """Return the venue's time now; ours until it was measured."""
-        return Micros(self._wall() + (self.offset_us or 0))
+        if self._measured is None:
+            return Micros(self._wall())
+        at, venue = self._measured
+        return Micros(venue + self.steady() - at)
 
     def learn(self, samples: list[tuple[int, int, int]]) -> None:
-        """Take the best of some samples (ours before, the venue's, ours after)."""
+        """Take the best of some samples (``steady`` before, the venue's time, ``steady`` after): the quickest."""
         before, venue, after = min(samples, key=lambda sample: sample[2] - sample[0])
-        self.offset_us = venue - (before + after) // 2
-
-    def wall(self) -> int:
-        """Return this machine's clock, UTC microseconds."""
-        return self._wall()
+        self._measured = ((before + after) // 2, venue)
+        self.offset_us = self.now() - self._wall()

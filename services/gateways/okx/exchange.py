@@ -1,11 +1,11 @@
 """ccxt's OKX client, used for what it is good at: signing, sending, sessions, WebSocket connections.
 
 Its unified orders, trades and balances are not used: they are floats, and its caches keep the last state of an order
-where every step counts (ADR 0019). Five things are changed here, each by overriding a method ccxt calls:
+where every step counts (ADR 0019). Six things are changed here, each by overriding a method ccxt calls:
 
 - ``sign``: a deadline travels as the header ``expTime``, where OKX looks for it;
 - ``handle_errors``: OKX's reply is raised whole with its HTTP status, instead of as a text to be taken apart;
-- ``seconds``: the login signature follows the venue's clock, as ccxt's REST signature already does;
+- ``nonce``, ``seconds``: signatures follow the venue's clock as we know it, not this machine's;
 - ``open``: redirects are not followed;
 - ``handle_message``: private frames go to one sink as they are; subscriptions are confirmed by name.
 
@@ -22,6 +22,7 @@ from typing import Any
 import aiohttp
 import ccxt.pro
 
+from services.gateways.okx.clock import wall_us
 from services.gateways.okx.hosts import Hosts
 from services.logs import REDACTED
 
@@ -54,9 +55,13 @@ class Credentials:
 
 
 class OkxExchange(ccxt.pro.okx):  # type: ignore[misc]
-    """ccxt's OKX with exact replies, deadlines and raw frames. ``sink``: takes each frame with its connection."""
+    """ccxt's OKX with exact replies, deadlines and raw frames.
+
+    ``sink``: takes each frame with its connection. ``now``: the clock signatures go by, microseconds.
+    """
 
     sink: Callable[[Any, Frame], None] | None = None
+    now: Callable[[], int] = staticmethod(wall_us)
 
     def open(self, lazy: bool = False) -> None:
         """Open the session; a redirect is an error, for it would send an order twice and its key elsewhere."""
@@ -101,6 +106,10 @@ class OkxExchange(ccxt.pro.okx):  # type: ignore[misc]
             text = text.replace(value, REDACTED)
         cleaned: dict[str, Any] = json.loads(text)
         return cleaned
+
+    def nonce(self) -> int:
+        """Return the venue's time in milliseconds, as far as it is known."""
+        return int(self.now() // 1000)
 
     def seconds(self) -> int:
         """Return the venue's time, as far as it is known."""

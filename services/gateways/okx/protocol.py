@@ -240,6 +240,7 @@ def fill_of(execution: VenueExecution, order: Tracked | None, account_id: str) -
         trigger_source=None if order is None else order.intent.trigger_price_type,
         liquidation=execution.category in (Category.LIQUIDATION, Category.ADL),
         adl=execution.category is Category.ADL,
+        position_side=execution.position_side,
     )
 
 

@@ -36,6 +36,8 @@ SETTLEMENT_CURRENCY = "USDT"
 ZERO = Decimal(0)
 MODES = {1: AccountMode.SPOT, 2: AccountMode.FUTURES, 3: AccountMode.MULTI_CURRENCY, 4: AccountMode.PORTFOLIO}
 
+POSITION_MODES = {PositionMode.NET: Mode.NET, PositionMode.LONG_SHORT: Mode.LONG_SHORT}
+
 
 @dataclass(frozen=True, slots=True)
 class View:
@@ -146,7 +148,8 @@ def snapshot_of(view: View, desk: OrderDesk) -> AccountSnapshot:
         positions=(*_swaps(view), *_spots(view, desk)),
         open_orders=tuple(_name(order, desk) for order in view.orders),
         account_mode=MODES.get(view.config.account_level, AccountMode.PORTFOLIO),
-        position_mode=Mode.NET if view.config.position_mode is PositionMode.NET else Mode.LONG_SHORT,
+        position_mode=POSITION_MODES[view.config.position_mode],
+        position_mode_needed=POSITION_MODES[desk.client.position_mode],
     )
 
 

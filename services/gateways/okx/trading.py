@@ -16,6 +16,7 @@ import structlog
 
 from schemas.envelope import Envelope, Event
 from schemas.events.orders import AccountSnapshot
+from schemas.values import plain
 from services.gateways.okx.desk import OrderDesk
 from services.gateways.okx.facts import VenueBalance, VenueExecution, VenueHolding, VenueOrder
 from services.gateways.okx.forced import is_forced
@@ -104,8 +105,8 @@ class TradingGateway:
             _log.info("reported", correlation_id=envelope.correlation_id, report=type(event).__name__, **said)
         elif (shown := (event.positions, event.open_orders)) != self._shown:
             self._shown = shown
-            positions = {held.instrument_id: str(held.quantity) for held in event.positions}
-            _log.info("account", cash=str(event.cash), positions=positions, open_orders=len(event.open_orders))
+            positions = [f"{held.instrument_id} {plain(held.quantity)}" for held in event.positions]
+            _log.info("account", cash=plain(event.cash), positions=positions, open_orders=len(event.open_orders))
 
     def _recall(self) -> None:
         kept = None if self._memory is None else self._memory.load()
@@ -177,6 +178,8 @@ class TradingGateway:
         while True:
             self._due.clear()
             told = await self._asked(self._reconciler.run())
+            if told is None:  # a clock that was set is one reason to be refused
+                await self._asked(self.desk.client.server_time())
             if time.monotonic() >= self._keep_at:
                 self._keep()
             if told:

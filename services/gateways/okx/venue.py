@@ -27,6 +27,7 @@ from services.gateways.okx.facts import (
     AccountConfig,
     ClosedPosition,
     FeeRates,
+    PositionMode,
     VenueBalance,
     VenueBill,
     VenueExecution,
@@ -149,7 +150,10 @@ def is_algo(order: OrderIntended) -> bool:
 
 class VenueClient(Protocol):
     """A venue that can be traded on. Requests never raise for what the venue or the network does; queries raise
-    VenueUnavailable. A cancelled task leaves its request in doubt."""
+    VenueUnavailable. A cancelled task leaves its request in doubt. ``position_mode``: the one its orders are written
+    in."""
+
+    position_mode: PositionMode
 
     async def submit(self, order: OrderIntended, instrument: InstrumentDefined) -> Outcome:
         """Send an order, once; the venue refuses it after ``valid_until``, or SEND_DEADLINE_US without one."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import NamedTuple
 
-from schemas.events.common import Side
+from schemas.events.common import PositionSide, Side
 from schemas.events.orders import AccountSnapshot, VenueFill
 from schemas.settings import Venue
 from streams.core.execution.state import ZERO, ExecutionState, TradeRecord
@@ -47,7 +47,9 @@ def split(state: ExecutionState, event: VenueFill) -> Split:
 
 def _holding(state: ExecutionState, event: VenueFill) -> TradeRecord | None:
     trades = (state.trades[plan] for plan in state.active.get(event.instrument_id, ()))
-    return next((t for t in trades if t.open_quantity and t.exit_side is event.side), None)
+    sides = tuple(PositionSide) if event.position_side is None else (event.position_side,)
+    reducible = (t for t in trades if t.open_quantity and t.exit_side is event.side)
+    return next((trade for trade in reducible if trade.position_side in sides), None)
 
 
 def take_fill(state: ExecutionState, event: VenueFill) -> None:

@@ -20,6 +20,7 @@ from streams.core.risk.state import OpenDifference, RiskState
 
 ACCOUNT_MODE = AccountMode.FUTURES
 POSITION_MODE = PositionMode.NET
+"""Where the gateway does not say which it writes its orders in. Either will do: one side of an instrument is held."""
 CASH_TOLD = Decimal("0.01")
 """Cash that differs by more is told: what is below is rounding."""
 CASH_HALT_PCT = Decimal(1)
@@ -50,7 +51,7 @@ def compare(state: RiskState, snapshot: AccountSnapshot) -> tuple[Difference, ..
 def _modes(snapshot: AccountSnapshot) -> Iterator[Difference]:
     modes = (
         ("account_mode", snapshot.account_mode, ACCOUNT_MODE),
-        ("position_mode", snapshot.position_mode, POSITION_MODE),
+        ("position_mode", snapshot.position_mode, snapshot.position_mode_needed or POSITION_MODE),
     )
     for name, said, needed in modes:
         if said is not needed:
@@ -61,7 +62,12 @@ def _modes(snapshot: AccountSnapshot) -> Iterator[Difference]:
 def _positions(state: RiskState, snapshot: AccountSnapshot) -> Iterator[Difference]:
     theirs: dict[str, Decimal] = {}
     for held in snapshot.positions:  # an instrument may have two: isolated and cross, long and short
-        theirs[held.instrument_id] = theirs.get(held.instrument_id, _ZERO) + held.quantity
+        other = theirs.get(held.instrument_id, _ZERO)
+        theirs[held.instrument_id] = other + held.quantity
+        if other * held.quantity < 0:
+            both = f"{plain(other)} and {plain(held.quantity)}"
+            words = f"{held.instrument_id}: venue holds {both} at once, one side of an instrument is counted with"
+            yield Difference(f"hedge {held.instrument_id}", both, "one side", words, holds=True)
     ours = {name: position.quantity for name, position in state.positions.items()}
     for name in sorted(theirs.keys() | ours.keys()):
         venue, log = theirs.get(name, _ZERO), ours.get(name, _ZERO)

@@ -13,6 +13,7 @@ from schemas.events.common import (
     OrderPurpose,
     OrderType,
     PositionMode,
+    PositionSide,
     Side,
 )
 from schemas.events.gateway import GatewayClaimed
@@ -76,6 +77,21 @@ class Hands:
             "USDT",
         )
         self.rig.feed(VenueFill(name, "paper", BTC, f"t{self.trades}", *terms, None, None))
+
+    def on_side(self, side: Side, position_side: PositionSide, quantity: str) -> list[FillBooked]:
+        """Let hands trade one side of an account in long/short mode."""
+        self.trades += 1
+        terms = (
+            side,
+            Quantity(Decimal(quantity)),
+            Price(Decimal(80000)),
+            Liquidity.TAKER,
+            Quantity(Decimal(0)),
+            "USDT",
+        )
+        fill = VenueFill("", "paper", BTC, f"t{self.trades}", *terms, None, None, position_side=position_side)
+        self.rig.feed(fill)
+        return self.rig.now(FillBooked)
 
     def by_hand(self, side: Side, quantity: str, fee: str = "0") -> list[FillBooked]:
         self.fill("", side, quantity, fee)
@@ -211,6 +227,15 @@ def test_closing_never_raises_what_the_venue_holds_and_paper_has_nothing_by_hand
     paper = Hands(flat=True, venue="PAPER")
     paper.snapshot("3")
     assert paper.close() == []
+
+
+def test_in_long_short_mode_a_hand_on_the_other_side_leaves_our_trade_alone() -> None:
+    hands = Hands()
+    assert hands.on_side(Side.SELL, PositionSide.SHORT, "4") == []  # opens a short beside our long
+    assert hands.rig.now(AmendIntended) == []
+    assert hands.on_side(Side.BUY, PositionSide.SHORT, "4") == []
+    (booked,) = hands.on_side(Side.SELL, PositionSide.LONG, "4")
+    assert (booked.last_quantity, hands.not_ours) == (4, {})
 
 
 def test_a_kill_and_a_halt_close_what_is_ours_alone() -> None:

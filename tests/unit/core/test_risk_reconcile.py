@@ -68,6 +68,21 @@ def test_a_position_no_plan_opened_is_closed_at_the_operators_word_and_at_no_oth
     assert (handled.code, spec.of(ReductionApproved)) == (RefusalCode.NO_POSITION, [])
 
 
+def test_either_position_mode_will_do_if_the_gateway_writes_its_orders_in_it() -> None:
+    both = replace(says(), position_mode=PositionMode.LONG_SHORT, position_mode_needed=PositionMode.LONG_SHORT)
+    assert desk().when(both, ts=START).emitted == []
+    left = replace(both, position_mode=PositionMode.NET)
+    assert told(desk().when(left, ts=START)) == [("position_mode", "NET", "LONG_SHORT", 0, Repair.OPERATOR)]
+
+
+def test_two_sides_of_one_instrument_hold_trading_although_they_add_up() -> None:
+    spec = desk().when(says((BTC, "3"), (BTC, "-3")), ts=START)
+    assert told(spec) == [(f"hedge {BTC}", "3 and -3", "one side", 0, Repair.OPERATOR)]
+    assert spec.of(TradingStateChanged)[0].state is TradingState.HALTED
+    same = desk().when(says((BTC, "2"), (BTC, "1")), ts=START)
+    assert told(same) == [(f"position {BTC}", "3", "0", 0, Repair.OPERATOR)]
+
+
 def test_an_order_that_is_not_ours_holds_trading() -> None:
     spec = desk().when(says(orders=(f"{FOREIGN}9001", "t0ours")), ts=START)
     assert told(spec) == [("order 9001", "open", "none", 0, Repair.OPERATOR)]
