@@ -14,7 +14,8 @@ from deploy.kafka.broker import MESSAGE_BYTES_MAX, kafka_version
 from deploy.native import compose, own_services
 from deploy.secrets import ALERTMANAGER, EMPTY, NAMES, make_secrets
 from services.metrics.catalog import CATALOG, Kind
-from services.settings import OPTIONAL_SECRETS, ServiceSettings, known_variables
+from services.secret_files import file_variable
+from services.settings import OPTIONAL_SECRETS, ServiceSettings, known_variables, secret_variables
 from tests.tools import approve
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -71,6 +72,26 @@ def test_a_secret_that_is_made_empty_may_be_empty() -> None:
     given = [pair for service in own_services(compose()).values() for pair in service["environment"].items()]
     empty = {name.removesuffix("_FILE") for name, value in given if str(value).removeprefix("/run/secrets/") in EMPTY}
     assert empty == set(OPTIONAL_SECRETS)
+
+
+def test_no_secret_of_env_reaches_a_service_and_each_key_is_a_file_of_the_one_that_uses_it() -> None:
+    holders: dict[str, list[str]] = {}
+    for name, service in own_services(compose()).items():
+        for secret in secret_variables():
+            assert service["environment"][secret] == "", f"{name} would be handed {secret} as .env has it"
+            file = service["environment"][file_variable(secret)]
+            assert file in ("", f"/run/secrets/{file.rpartition('/')[2]}")
+            if file:
+                holders.setdefault(secret, []).append(name)
+    shared = {"TAPELINE_DB", "TAPELINE_DB_READ_PASSWORD", "TAPELINE_API_TOKEN"}
+    assert {secret: names for secret, names in holders.items() if secret not in shared} == {
+        "TAPELINE_LLM_API_KEY": ["llm"],
+        "TAPELINE_LLM_FALLBACK_API_KEY": ["llm"],
+        "TAPELINE_CRYPTOPANIC_TOKEN": ["adapters"],
+        "OKX_API_KEY": ["venue"],
+        "OKX_API_SECRET": ["venue"],
+        "OKX_API_PASSPHRASE": ["venue"],
+    }
 
 
 def test_our_image_runs_as_a_user_of_its_own() -> None:
