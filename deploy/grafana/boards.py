@@ -291,6 +291,21 @@ PIPELINE = Board(
             legend="{{route}}",
         ),
         Panel(
+            "Language model: a day's answers, tokens and USD",
+            View.TABLE,
+            "SELECT date_trunc('day', ts_ingest) AS day, model, count(*) AS answers, "
+            "count(*) FILTER (WHERE event_type = 'CompletionFailed') AS failed, "
+            "sum(prompt_tokens + completion_tokens + unreported_tokens) AS tokens, "
+            "sum(cost + coalesce(unreported_cost, 0)) AS usd, bool_and(cost_known) AS cost_known "
+            "FROM tapeline.completions WHERE $__timeFilter(ts_event) GROUP BY 1, 2 ORDER BY 1 DESC, 2 LIMIT 200",
+        ),
+        Panel(
+            "Language model: requests without an answer",
+            View.TABLE,
+            "SELECT ts_event, model, reason, detail, attempts, latency_ms FROM tapeline.completions "
+            "WHERE event_type = 'CompletionFailed' AND $__timeFilter(ts_event) ORDER BY ts_event DESC LIMIT 200",
+        ),
+        Panel(
             "Time a stage takes in a step, 99th percentile",
             View.LINES,
             "histogram_quantile(0.99, sum by (le, stage) (rate(tapeline_stage_seconds_bucket[5m])))",

@@ -148,7 +148,8 @@ class CompletionService:
         self._take_others()
         if envelope.event_id in self._answered:
             return
-        left_s = (request.ts_deadline - self._now()) / SECOND
+        now = max(self._now(), envelope.ts_event)  # the trader's clock may be ahead of a feed that stands still
+        left_s = (request.ts_deadline - now) / SECOND
         left_s -= min(MARGIN_S_MAX, left_s * MARGIN)
         event = await self._asker.answer(request, envelope.event_id, left_s)
         self._topic.write(event, envelope)

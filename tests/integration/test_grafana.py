@@ -20,8 +20,9 @@ from projections.access import READ_ROLE, read_dsn
 from projections.embedded import EmbeddedPostgres
 from schemas.codec import encode
 from schemas.events.context import OnchainMetric, SourceState, SourceStatus
+from schemas.events.model import CompletionFailed, CompletionFailure
 from schemas.settings import TradingSettings
-from schemas.values import SECOND, Ratio
+from schemas.values import SECOND, Money, Ratio
 from services.bootstrap import build_trader
 from services.feeds.synthetic import synthetic_feed
 from services.importer import import_feed
@@ -78,7 +79,7 @@ def projected(
     trader = build_trader(log, 0)
     trader.start()
     run_batch(log, trader)
-    _put_context(log)
+    _put_what_comes_from_outside(log)
     with MeteredProjector(log, postgres.dsn_of(name)) as projector:
         projector.run(until_caught_up=True, stop=Alarm())
     log.close()
@@ -86,12 +87,17 @@ def projected(
         yield connection
 
 
-def _put_context(log: SqliteLog) -> None:
-    """Put a source's state and a number that cannot be on the log."""
+def _put_what_comes_from_outside(log: SqliteLog) -> None:
+    """Put a source's state, a number that cannot be, and a model that gave no answer on the log."""
     metric = OnchainMetric("mempool.space", "hour_fee", Ratio(Decimal(-1)), "sat/vB", None, "below 0")
     for event in (SourceStatus("mempool.space", SourceState.UP, None, "", None), metric):
         value = encode(message(event, ts=MOMENT).envelope, event)
         log.append([NewRecord("context", 0, b"mempool.space", value, MOMENT)])
+    failed = CompletionFailed(
+        "paper", "r", "openai/gpt-x", "p", (), CompletionFailure.TIMEOUT, "no answer in 57.0 s", 900, 0,
+        Money(Decimal(0)), 57_000, 1, unreported_tokens=2_500, unreported_cost=Money(Decimal("0.003")),
+    )  # fmt: skip
+    log.append([NewRecord("completions", 0, b"paper", encode(message(failed, ts=MOMENT).envelope, failed), MOMENT)])
 
 
 @pytest.mark.parametrize("panel", QUERIES)
