@@ -4,14 +4,15 @@ only its user reads.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import SecretStr
 
-from schemas.settings import SettingsError
 from services.telling.settings import TellingSettings
+from services.telling.ways import EMAIL, TELEGRAM, WEBHOOK, ways
 
 BASE = Path(__file__).parent / "alertmanager" / "alertmanager.yml"
 """Routes, and receivers that tell nobody yet."""
@@ -33,35 +34,21 @@ QUIET = ("review",)
 def alertmanager_config(settings: TellingSettings, *, base: Path = BASE) -> str:
     """Return the configuration as YAML. Raises SettingsError for a receiver that lacks a part, naming it."""
     config: dict[str, Any] = yaml.safe_load(base.read_text(encoding="utf-8"))
+    named = ways(settings)
     for receiver in config["receivers"]:
         again = receiver["name"] not in QUIET
-        for kind, content in _receivers(settings):
-            receiver[kind] = [{**content, "send_resolved": again}]
+        for way in named:
+            key, content = _CONTENT[way]
+            receiver[key] = [{**content(settings), "send_resolved": again}]
     text: str = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
     return text
 
 
-def told_by(settings: TellingSettings) -> list[str]:
-    """Return the ways somebody is told, as words. Raises SettingsError like ``alertmanager_config``."""
-    words = {"webhook_configs": "webhook", "email_configs": "e-mail", "telegram_configs": "Telegram"}
-    return [words[kind] for kind, _ in _receivers(settings)]
-
-
-def _receivers(settings: TellingSettings) -> Iterator[tuple[str, dict[str, Any]]]:
-    if settings.alert_webhook_url is not None:
-        yield "webhook_configs", {"url": settings.alert_webhook_url.get_secret_value()}
-    if settings.alert_email_to:
-        yield "email_configs", _email(settings)
-    if settings.alert_telegram_token is not None:
-        yield "telegram_configs", _telegram(settings)
+def _webhook(settings: TellingSettings) -> dict[str, Any]:
+    return {"url": _secret(settings.alert_webhook_url)}
 
 
 def _email(settings: TellingSettings) -> dict[str, Any]:
-    for variable, value in (
-        ("TAPELINE_ALERT_SMTP", settings.alert_smtp), ("TAPELINE_ALERT_EMAIL_FROM", settings.alert_email_from),
-    ):  # fmt: skip
-        if not value:
-            raise SettingsError(f"{variable}: is missing; TAPELINE_ALERT_EMAIL_TO needs it")
     content: dict[str, Any] = {
         "to": settings.alert_email_to,
         "from": settings.alert_email_from,
@@ -72,19 +59,14 @@ def _email(settings: TellingSettings) -> dict[str, Any]:
         "text": TEXT,
     }
     if settings.alert_smtp_user:
-        if settings.alert_smtp_password is None:
-            raise SettingsError("TAPELINE_ALERT_SMTP_PASSWORD is missing; TAPELINE_ALERT_SMTP_USER needs it")
         content["auth_username"] = settings.alert_smtp_user
-        content["auth_password"] = settings.alert_smtp_password.get_secret_value()
+        content["auth_password"] = _secret(settings.alert_smtp_password)
     return content
 
 
 def _telegram(settings: TellingSettings) -> dict[str, Any]:
-    if settings.alert_telegram_chat is None:
-        raise SettingsError("TAPELINE_ALERT_TELEGRAM_CHAT: is missing; TAPELINE_ALERT_TELEGRAM_TOKEN needs it")
-    assert settings.alert_telegram_token is not None
     content: dict[str, Any] = {
-        "bot_token": settings.alert_telegram_token.get_secret_value(),
+        "bot_token": _secret(settings.alert_telegram_token),
         "chat_id": settings.alert_telegram_chat,
         "parse_mode": "",
         "message": TEXT,
@@ -92,3 +74,16 @@ def _telegram(settings: TellingSettings) -> dict[str, Any]:
     if settings.alert_telegram_url:
         content["api_url"] = settings.alert_telegram_url
     return content
+
+
+def _secret(value: SecretStr | None) -> str:
+    assert value is not None  # `ways` has looked
+    return value.get_secret_value()
+
+
+_CONTENT: dict[str, tuple[str, Callable[[TellingSettings], dict[str, Any]]]] = {
+    WEBHOOK: ("webhook_configs", _webhook),
+    EMAIL: ("email_configs", _email),
+    TELEGRAM: ("telegram_configs", _telegram),
+}
+"""Per way: the key of Alertmanager's receiver, and what stands under it."""

@@ -10,10 +10,11 @@ import secrets
 import sys
 from pathlib import Path
 
-from deploy.receivers import alertmanager_config, told_by
+from deploy.receivers import alertmanager_config
 from schemas.settings import SettingsError
 from services.settings import load_settings
 from services.telling.settings import TellingSettings
+from services.telling.ways import ways
 
 FOLDER = Path(__file__).with_name("secrets")
 NAMES = ("tapeline_db_password", "tapeline_db_read_password", "tapeline_api_token", "grafana_admin_password")
@@ -61,7 +62,7 @@ def main() -> int:
         print(f"secrets: {error}", file=sys.stderr)
         return 2
     print(f"secrets: made {', '.join(made)}" if made else "secrets: all there")
-    told = told_by(telling)
+    told = ways(telling)
     print(f"alerts: told by {', '.join(told)}" if told else "alerts: nobody is told; TAPELINE_ALERT_* in .env say who")
     return 0
 

@@ -80,6 +80,7 @@ def _configured(context: typer.Context) -> list[Finding]:
         _orders(settings),
         _model(settings),
         _context(settings),
+        _told(settings),
         (
             "control token",
             *(("ok", "set") if service.api_token else ("note", "TAPELINE_API_TOKEN is not set: control is off")),
@@ -134,6 +135,20 @@ def _context(settings: Settings) -> Finding:
     if not names:
         return "context", "note", "TAPELINE_CONTEXT_SOURCES is empty: no news, trends or on-chain numbers"
     return "context", "ok", f"{', '.join(names)}; `{program()} adapters check` asks them"
+
+
+def _told(settings: Settings) -> Finding:
+    """Say by which ways Alertmanager tells somebody."""
+    from schemas.settings import SettingsError
+    from services.telling.ways import ways
+
+    try:
+        found = ways(settings.service)
+    except SettingsError as error:
+        return "alerts", "invalid", str(error)
+    if not found:
+        return "alerts", "note", "nobody is told of a halt: TAPELINE_ALERT_* name a webhook, e-mail or Telegram"
+    return "alerts", "ok", f"told by {', '.join(found)}, where Prometheus and Alertmanager run"
 
 
 def _tried(look: Callable[[], tuple[str, str]]) -> tuple[str, str]:

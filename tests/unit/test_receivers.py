@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.receivers import alertmanager_config, told_by
+from deploy.receivers import alertmanager_config
 from deploy.secrets import ALERTMANAGER, make_secrets
 from schemas.settings import SettingsError
 from services.settings import ServiceSettings, load_settings
+from services.telling.ways import ways
 from tests.tools import approve
 
 WEBHOOK = {"TAPELINE_ALERT_WEBHOOK_URL": "https://hooks.example.com/T0/secret-part"}
@@ -43,7 +44,7 @@ def test_amtool_takes_the_configuration_of_every_receiver(
     tmp_path: Path, environ: dict[str, str], words: list[str]
 ) -> None:
     settings = _settings(environ)
-    assert told_by(settings) == words
+    assert ways(settings) == words
     make_secrets(tmp_path / "secrets", telling=settings)
     file = tmp_path / "secrets" / ALERTMANAGER
     said = approve("amtool", "check-config", str(file))
@@ -77,7 +78,7 @@ def test_what_is_over_is_told_too_but_a_review_is_not_called_off() -> None:
 )
 def test_half_a_receiver_is_refused_by_the_name_of_what_is_missing(environ: dict[str, str], missing: str) -> None:
     settings = _settings({name: value for name, value in environ.items() if name != missing})
-    with pytest.raises(SettingsError, match=f"{missing}:? is missing"):
+    with pytest.raises(SettingsError, match=f"{missing} is missing"):
         alertmanager_config(settings)
 
 
