@@ -54,13 +54,13 @@ def new_log() -> MemoryLog:
     return log
 
 
-def ask(log: EventLog, *, facts: str = FACTS, limit_s: float = 60, number: int | None = None) -> str:
-    """Put a request on the log as the trader does; return its id."""
+def ask(log: EventLog, *, facts: str = FACTS, limit_s: float = 60, number: int | None = None, ts: int = T0) -> str:
+    """Put a request on the log as the trader does; return its id. ``ts``: the trader's time."""
     seq = log.end_offset("prompts", 0) if number is None else number
     identity = derive_id("request", seq)
-    envelope = Envelope(identity, f"idea-{seq}", "bar", "planner", seq, 0, seq, T0, T0, "test", "")
-    event = CompletionRequested("paper", BTC, facts, (), Micros(T0 + int(limit_s * SECOND)), True)
-    log.publish([NewRecord("prompts", 0, b"paper", encode(envelope, event), T0)])
+    envelope = Envelope(identity, f"idea-{seq}", "bar", "planner", seq, 0, seq, Micros(ts), Micros(ts), "test", "")
+    event = CompletionRequested("paper", BTC, facts, (), Micros(ts + int(limit_s * SECOND)), True)
+    log.publish([NewRecord("prompts", 0, b"paper", encode(envelope, event), ts)])
     return identity
 
 

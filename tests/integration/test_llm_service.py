@@ -286,6 +286,34 @@ def test_a_request_past_its_deadline_is_answered_and_not_asked(fake: FakeOpenAI)
     assert (event.attempts, fake.asked) == (0, [])
 
 
+def test_a_feed_that_stands_still_does_not_lengthen_the_time_there_is(fake: FakeOpenAI) -> None:
+    log = new_log()
+    fake.always = Hangs()
+    request = ask(log, limit_s=1, ts=T0 + 3_000_000_000)
+    serve(log, settings(fake))
+    event = answers(log)[request]
+    assert isinstance(event, CompletionFailed)
+    assert (event.reason, event.latency_ms < 30_000) == (CompletionFailure.TIMEOUT, True)
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "says"),
+    [
+        ("API_BASE", "models.example/v1", "must be a URL such as https://HOST/v1"),
+        ("TEMPERATURE", "2.1", "less than or equal to 2"),
+        ("MAX_TOKENS", "10", "greater than or equal to 64"),
+        ("TOKENS_PER_DAY", "0", "greater than or equal to 1"),
+        ("COST_PER_DAY", "-1", "greater than or equal to 0"),
+        ("RETRIES", "11", "less than or equal to 10"),
+    ],
+)
+def test_a_setting_that_does_not_fit_stops_the_start_and_is_named(
+    fake: FakeOpenAI, variable: str, text: str, says: str
+) -> None:
+    with pytest.raises(SettingsError, match=f"TAPELINE_LLM_{variable}: .*{says}"):
+        settings(fake, **{variable: text})
+
+
 def test_what_a_service_left_unanswered_the_next_one_asks_and_nothing_is_answered_twice(fake: FakeOpenAI) -> None:
     log = new_log()
     first, second = ask(log), ask(log)
