@@ -88,7 +88,11 @@ def _verdict(event: PlanApproved | PlanDenied) -> str:
     lines = [f"  {check.code}: value {check.value}, limit {check.limit}, inputs {check.inputs}" for check in failed]
     if isinstance(event, PlanDenied):
         return "\n".join(
-            [f"{event.code}: {event.detail}", f"{len(failed)} of {len(event.checks)} checks failed", *lines]
+            [
+                event.detail if event.detail.startswith(event.code) else f"{event.code}: {event.detail}",
+                f"{len(failed)} of {len(event.checks)} checks failed",
+                *lines,
+            ]
         )
     size = event.sizing
     return (

@@ -24,7 +24,7 @@ from services.gateways.okx.trading import Cadence, TradingGateway
 from services.gateways.okx.venue import BillsDue
 from services.settings import Settings, load_settings
 from streams.log import create_log
-from streams.log.base import EventLog
+from streams.log.base import EventLog, LogError
 from streams.log.memory import MemoryLog
 from streams.log.sqlite import SqliteLog
 from tests.builders import btc_swap
@@ -109,6 +109,17 @@ def test_a_log_of_another_account_is_refused_and_nothing_is_written() -> None:
     assert isinstance(claim, GatewayClaimed)
     stored[0] = replace(stored[0], value=encode(envelope, replace(claim, venue_account="live 7")))
     with pytest.raises(OtherAccount, match="this log trades live 7, the keys are for demo"):
+        trade(log, stopped=lambda: False)
+    assert log.end_offset(REPORTS, 0) == before
+
+
+def test_a_report_that_cannot_be_read_is_named_and_nothing_is_sent() -> None:
+    log = log_on("OKX")
+    trade(log, stopped=lambda: log.end_offset(REPORTS, 0) >= 2)
+    stored = log._partitions[REPORTS][0]
+    stored[1] = replace(stored[1], value=stored[1].value[:-3])
+    before = log.end_offset(REPORTS, 0)
+    with pytest.raises(LogError, match=r"reports of shard 0, offset 1: AccountSnapshot: .* nothing was sent: run"):
         trade(log, stopped=lambda: False)
     assert log.end_offset(REPORTS, 0) == before
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from schemas.codec import decode, encode
+from schemas.codec import CodecError, decode, encode
 from schemas.envelope import NOT_SEQUENCED, Envelope, Event
 from schemas.events.gateway import GatewayClaimed
 from schemas.ids import derive_id
 from schemas.topics import REPORTS
 from schemas.values import Micros
 from services.gateways.okx.tracked import Orders
-from streams.log.base import Append, EventLog, LogError, NewRecord
+from streams.log.base import Append, EventLog, LogError, NewRecord, StoredRecord
 from streams.reader import SeqReader
 
 ORDERS = "orders"
@@ -123,8 +123,17 @@ class ReportsTopic:
             records = self.log.read(REPORTS, self.shard, offset, limit=min(READ_LIMIT, end - offset))
             if not records or records[0].offset != offset:
                 raise LogError(f"reports of shard {self.shard}: offset {offset} is missing")
-            yield from (decode(record.value) for record in records)
+            yield from (self._decoded(record) for record in records)
             offset += len(records)
+
+    def _decoded(self, record: StoredRecord) -> tuple[Envelope, Event]:
+        try:
+            return decode(record.value)
+        except CodecError as error:
+            place = f"reports of shard {self.shard}, offset {record.offset}"
+            raise LogError(
+                f"{place}: {error}; nothing was sent: run the version that wrote it, or restore the topic from a backup"
+            ) from error
 
     def report(self, event: Event, *, ts_event: int, causation_id: str = "", plan_id: str = "") -> None:
         """Append one record at the next offset and take it. Raises GatewayStopped if it did not land there."""
