@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 
 from schemas.events.account import FundingPaid, TradeClosed
 from schemas.events.common import EntryEnd, ExitReason, OrderPurpose
+from schemas.events.control import ClosePosition
 from schemas.events.orders import (
     EntryEnded,
     FillBooked,
@@ -261,5 +262,45 @@ def test_the_leverage_is_in_force_before_the_entry_is_sent() -> None:
         assert paths.index("account/set-leverage") < paths.index(ENTRY)
         (position,) = floor.okx.venue.account.open_positions(BTC)
         assert position.lever == of_purpose(floor, OrderPurpose.ENTRY)[0].margin_leverage
+
+    on_the_floor(scenario)
+
+
+def test_away_for_longer_than_the_venue_remembers() -> None:
+    async def scenario(floor: Floor) -> None:
+        floor.execute(entry=LIMIT)
+        await floor.until(lambda: floor.of(REPORTS, VenueAccepted))
+        await floor.kill_gateway()
+        floor.okx.clock.advance(seconds=31)
+        floor.okx.venue.run_timers()  # the switch takes the entry, and two hours later nobody knows of it
+        floor.okx.clock.advance(seconds=2 * 3600 + 60)
+        floor.price("80000")
+        await floor.start_gateway()
+        await floor.settle()
+        await floor.later(12)
+        await floor.until(lambda: floor.of("orders", EntryEnded))
+        assert [event.code for event in floor.of(REPORTS, VenueCanceled)] == ["VANISHED"]
+        await floor.settle()
+        agreed(floor)
+
+    on_the_floor(scenario)
+
+
+def test_maintenance_in_the_middle_of_a_trade() -> None:
+    async def scenario(floor: Floor) -> None:
+        await entered(floor)
+        floor.okx.hub.notice()
+        floor.okx.venue.maintenance = True
+        floor.okx.hub.drop()
+        floor.put("commands", ClosePosition("okx", BTC))
+        await floor.until(lambda: floor.of("orders", OrderUnknown))
+        assert stops(floor) == [SIZE], "what protects stays at the venue"
+        floor.okx.venue.maintenance = False
+        await floor.later(16)  # past the deadline of the exit that nobody answered: the next one is sent
+        await floor.until(lambda: floor.of("accounts", TradeClosed))
+        await floor.settle()
+        exits = of_purpose(floor, OrderPurpose.EXIT)
+        assert len({order.client_order_id for order in exits}) == len(exits) >= 2
+        agreed(floor)
 
     on_the_floor(scenario)
