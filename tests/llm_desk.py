@@ -17,8 +17,8 @@ from schemas.values import SECOND, Micros
 from services.bootstrap import prepare_log
 from services.llm.start import run_service
 from services.settings import Settings, load_settings
+from streams.log import open_log
 from streams.log.base import EventLog, NewRecord
-from streams.log.memory import MemoryLog
 from tests.builders import T0
 from tests.fakes.openai.server import KEY, FakeOpenAI
 
@@ -47,9 +47,9 @@ def settings(fake: FakeOpenAI | None, **variables: str) -> Settings:
     )
 
 
-def new_log() -> MemoryLog:
+def new_log(url: str = "memory://") -> EventLog:
     """Return a recorded log of the past: its market stands still at T0."""
-    log = MemoryLog()
+    log = open_log(url)
     prepare_log(log, TradingSettings(), ts_event=T0)
     return log
 

@@ -63,7 +63,8 @@ class CallFailed(Exception):
         form_refused: bool = False, retry_after_s: float = 0.0,
     ) -> None:  # fmt: skip
         self.reason = reason
-        self.detail = redact_text(" ".join(detail.split()))[:DETAIL_MAX]
+        whole = detail.encode(errors="replace").decode()  # half a surrogate pair cannot go on the log
+        self.detail = redact_text(" ".join(whole.split()))[:DETAIL_MAX]
         self.again = again
         self.billed = billed
         self.form_refused = form_refused

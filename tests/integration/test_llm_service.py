@@ -130,6 +130,7 @@ def test_what_passes_is_asked_again(fake: FakeOpenAI, trouble: Scripted) -> None
         (Fails(500, message="overloaded"), CompletionFailure.PROVIDER_ERROR, "overloaded", 2),
         (Fails(400, message="too long"), CompletionFailure.PROVIDER_ERROR, "too long", 1),
         (Fails(404, message="no such model"), CompletionFailure.NOT_CONFIGURED, "no such model", 1),
+        (Fails(400, message="half a pair: \ud800"), CompletionFailure.PROVIDER_ERROR, "half a pair: ?", 1),
         (Fails(302, headers={"location": "http://127.0.0.1:9/"}), CompletionFailure.PROVIDER_ERROR, "", 1),
         (Sends(b"x" * 65_536, times=20_000), CompletionFailure.PROVIDER_ERROR, f"larger than {BODY_BYTES_MAX}", 1),
         (Sends(b" " * 65_536, times=300, compressed=True), CompletionFailure.PROVIDER_ERROR, "compressed (gzip)", 1),
@@ -141,7 +142,7 @@ def test_what_passes_is_asked_again(fake: FakeOpenAI, trouble: Scripted) -> None
         ),
         (Says(plan()[:-9], finish_reason="length"), CompletionFailure.TRUNCATED, "cut off at 2000 tokens", 1),
     ],
-    ids=["429", "500", "400", "404", "redirect", "huge", "bomb", "html", "empty", "surrogate", "length"],
+    ids=["429", "500", "400", "404", "half", "redirect", "huge", "bomb", "html", "empty", "surrogate", "length"],
 )  # fmt: skip
 def test_what_does_not_pass_is_a_failure_with_its_reason(
     fake: FakeOpenAI, always: Scripted, reason: CompletionFailure, says: str, attempts: int
@@ -375,11 +376,13 @@ def test_an_answer_that_comes_after_the_takeover_does_not_count(fake: FakeOpenAI
     assert answers(log) == {}
 
 
-def test_many_requests_are_each_answered_once(fake: FakeOpenAI) -> None:
-    log = new_log()
+@pytest.mark.parametrize("kind", ["memory", pytest.param("kafka", marks=pytest.mark.kafka)])
+def test_many_requests_are_each_answered_once(fake: FakeOpenAI, kind: str, request: pytest.FixtureRequest) -> None:
+    log = new_log("memory://" if kind == "memory" else request.getfixturevalue("kafka_url"))
     requests = [ask(log) for _ in range(16)]
     fake.always = Says(plan())
     serve(log, settings(fake))
     assert answers(log).keys() == set(requests)
     assert len(fake.asked) == 16
     assert len(on(log, CompletionsClaimed)) == 1
+    log.close()
