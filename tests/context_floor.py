@@ -38,8 +38,8 @@ PLACES = {
     "fear-greed": "/fng", "cryptopanic": "/posts",
 }  # fmt: skip
 ALL = ("rss:127.0.0.1", "google-trends", *PLACES)
-BRISK = Patience(attempts=2, attempt_s=0.5, pause_s=0.001, pause_s_max=0.002, breaker_failures=10_000)
-"""Quick to ask again, and with time for a loaded machine; what hangs costs a second."""
+BRISK = Patience(attempts=2, attempt_s=1.5, pause_s=0.001, pause_s_max=0.002, breaker_failures=10_000)
+"""Quick to ask again, and with time for a loaded machine."""
 INTERVAL_S = 0.05
 XML = "application/rss+xml; charset=utf-8"
 

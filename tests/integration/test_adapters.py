@@ -222,7 +222,7 @@ def test_names_that_nobody_answers_for_hold_up_no_other_source(tmp_path: Path, m
         return asked(host, *arguments, **more)
 
     async def scenario(floor: Floor) -> None:
-        floor.advance(WARM + 40)
+        floor.advance(40)
         floor.say_well()
         monkeypatch.setattr(socket, "getaddrinfo", lookup)
         dead = ",".join(f"https://{number}.invalid/" for number in range(20))
@@ -232,7 +232,7 @@ def test_names_that_nobody_answers_for_hold_up_no_other_source(tmp_path: Path, m
             assert floor.states()["fear-greed"] is UP
             released.set()
 
-    on_floor(recorded_ticks(days=3.1, warmup_days=3, skip_days=2), scenario)
+    on_floor(recorded_ticks(days=0.1), scenario)
 
 
 def test_the_log_says_how_many_shards_there_are_and_a_new_one_is_told() -> None:
@@ -248,7 +248,7 @@ def test_a_restart_repeats_nothing_and_a_source_switched_off_is_down(tmp_path: P
     trends = tmp_path / "trends.csv"
 
     async def scenario(floor: Floor) -> None:
-        floor.advance(WARM + 40)
+        floor.advance(40)
         floor.say_well()
         async with adapters_on(floor, trends):
             await floor.until_all(UP)
@@ -265,7 +265,7 @@ def test_a_restart_repeats_nothing_and_a_source_switched_off_is_down(tmp_path: P
         assert floor.of("context", NewsItem) + floor.of("context", OnchainMetric) == items
         run_batch(floor.log, floor.trader)
 
-    floor = on_floor(recorded_ticks(days=3.1, warmup_days=3, skip_days=2), scenario)
+    floor = on_floor(recorded_ticks(days=0.1), scenario)
     statuses = [event for event in floor.of("context", SourceStatus) if event.source == "mempool.space"]
     assert [event.state for event in statuses] == [UP, DOWN, UP, DOWN]
     assert statuses[1].ts_last_ok == statuses[0].ts_last_ok, "when it was last well, not when it was stopped"
