@@ -32,11 +32,11 @@ check: setup ## every rule a machine can check: format, lint, types, imports, sc
 	$(PY) -m deploy.grafana.generate --check
 	$(PY) -m tests.sizes
 
-# Whole files to as many processes as there are cores, each with a database server and a broker of its own; the long
-# files come first in the order of collection.
 audit: setup ## known vulnerabilities of what requirements.lock names; says loudly what could not be asked
 	$(PY) -m deploy.audit
 
+# Whole files to as many processes as there are cores, each with a database server and a broker of its own; the long
+# files come first in the order of collection.
 test: setup ## the whole suite: real PostgreSQL always, real Kafka where Java and Maven are
 	$(PY) -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
