@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from threading import Event as Alarm
 
+import httpx
 import pytest
 
 from projections.embedded import EmbeddedPostgres
@@ -17,6 +19,7 @@ from schemas.codec import decode
 from schemas.events.account import TradeClosed
 from schemas.events.control import KillSwitch
 from schemas.events.orders import ProtectionMissing
+from services.cli import main
 from services.metrics.catalog import Metrics, Service
 from services.query.database import ReadDatabase
 from services.review.day import review_day
@@ -136,6 +139,29 @@ def test_the_review_of_a_day_adds_up_and_is_told_once(stand: Stand, ears: Ears, 
     stand.command(KillSwitch("paper", flatten=False, reason="again"))
     assert len(ears.of("webhook", "Daily review 2025-01-09")) == 1
     assert metrics.registry.get_sample_value("tapeline_review_told_timestamp_seconds") == now[0]
+
+
+def test_the_command_shows_a_day_and_hands_it_over_when_asked(
+    stand: Stand, dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def review(*arguments: str) -> int:
+        with pytest.raises(SystemExit) as ended:
+            main(["--env-file", "/nowhere", "review", "day", *arguments, "--db", dsn])
+        return int(ended.value.code or 0)
+
+    assert review(str(DAY), "--json") == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["day"], shown["equity_start"]) == ("2025-01-09", "10000")
+    assert review("2024-01-01") == 1
+    assert "had no equity on that day" in capsys.readouterr().err
+    assert review("9.1.2025") == 2
+    monkeypatch.setenv("TAPELINE_ALERTMANAGER_URL", "http://127.0.0.1:9")
+    assert review(str(DAY), "--tell") == 3
+    assert "does not answer" in capsys.readouterr().err
+    monkeypatch.setenv("TAPELINE_ALERTMANAGER_URL", stand.alertmanager)
+    assert review(str(DAY), "--tell") == 0
+    kept = httpx.get(f"{stand.alertmanager}/api/v2/alerts", timeout=10).json()
+    assert "DailyReview" in {alert["labels"]["alertname"] for alert in kept}
 
 
 def test_a_review_alertmanager_does_not_take_is_tried_again(database: ReadDatabase) -> None:
