@@ -66,19 +66,26 @@ class Floor:
         import_feed(self.log, ticks, TradingSettings())
         self._given += number
         self.now = max(self.now, int(self._ticks[self._given - 1][0].ts_event))
-        run_batch(self.log, self.trader)
+        self._take()
+
+    def _take(self) -> None:
+        """Let the trader take what there is, as a worker does: no checkpoint every time."""
+        for topic in self.trader.inputs:
+            records = self.log.read(topic, 0, self.trader.position(topic), limit=100_000)
+            if records:
+                self.trader.process(topic, records)
 
     def ask(self, command: Event) -> list[Event]:
         """Put a command on the log a moment later; return what the trader published on plans and prompts.
 
         The trader first takes what is there: a batch reads commands before context.
         """
-        run_batch(self.log, self.trader)
+        self._take()
         self.now += SECOND
         seen = {topic: self.log.end_offset(topic, 0) for topic in ("plans", "prompts")}
         envelope = message(command, ts=self.now).envelope
         self.log.append([NewRecord("commands", 0, b"paper", encode(envelope, command), self.now)])
-        run_batch(self.log, self.trader)
+        self._take()
         found = [self.log.read(topic, 0, start, limit=100) for topic, start in seen.items()]
         return [decode(record.value)[1] for records in found for record in records]
 
@@ -180,6 +187,7 @@ def on_floor(ticks: Iterable[tuple[Envelope, Event]], scenario: Callable[[Floor]
         async with sites() as site:
             floor = Floor(site, ticks)
             await scenario(floor)
+            run_batch(floor.log, floor.trader)
             return floor
 
     return asyncio.run(run())

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import zlib
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -69,6 +70,8 @@ class Counters:
 
 
 _COUNTERS = TypeAdapter(Counters)
+_adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
+"""Made once for each type of state: making one takes as long as a thousand steps, and a proof makes many kernels."""
 
 
 class Kernel:
@@ -82,7 +85,7 @@ class Kernel:
         self.code_version = code_version
         self.counters = Counters()
         self.states: list[Any] = [stage.initial() for stage in self.stages]
-        self._adapters = [TypeAdapter(stage.state_type) for stage in self.stages]
+        self._adapters = [_adapter(stage.state_type) for stage in self.stages]
         self._routes: dict[type[Event], tuple[tuple[int, Stage[Any]], ...]] = {}
 
     @property
