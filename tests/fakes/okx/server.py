@@ -22,7 +22,7 @@ from tests.fakes.okx.ws import Hub
 
 HOST = "127.0.0.1"
 TIMER_S = 0.05
-START_S = 20
+START_S = 60
 Result = TypeVar("Result")
 
 
