@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from structlog.testing import capture_logs
 
 from schemas.codec import decode, encode
 from schemas.events.gateway import GatewayClaimed
-from schemas.events.orders import AccountSnapshot
+from schemas.events.orders import AccountSnapshot, NotSent, VenueAccepted, VenueRejected
 from schemas.settings import SettingsError, TradingSettings
 from schemas.topics import REPORTS
 from services.bootstrap import prepare_log
@@ -24,13 +25,14 @@ from services.gateways.okx.trading import Cadence, TradingGateway
 from services.gateways.okx.venue import BillsDue
 from services.settings import Settings, load_settings
 from streams.log import create_log
-from streams.log.base import EventLog, LogError
+from streams.log.base import EventLog, LogError, NewRecord
 from streams.log.memory import MemoryLog
 from streams.log.sqlite import SqliteLog
-from tests.builders import btc_swap
+from tests.builders import btc_swap, message
 from tests.fakes.okx import DEMO_KEY, FakeOkx
 from tests.okx_desk import BTC, Desk, at_desk
 from tests.okx_floor import QUICK
+from tests.orders_at_okx import stop
 from tests.waiting import SCENARIO_S
 
 
@@ -160,3 +162,28 @@ def test_it_stops_although_an_update_comes_at_that_very_moment() -> None:
         return True
 
     assert at_desk(scenario)
+
+
+def test_a_lot_that_became_finer_is_asked_for_before_an_order_is_called_unsendable() -> None:
+    log = log_on("OKX")
+
+    async def run() -> None:
+        async with FakeOkx(keys=(DEMO_KEY,)) as okx, asyncio.timeout(SCENARIO_S):
+            okx.venue.set_price(BTC, "80000")
+            fine = stop("fine", quantity="0.005", account_id="okx")
+
+            def stopped() -> bool:
+                kinds = [type(decode(record.value)[1]) for record in log.read(REPORTS, 0, 0, limit=100)]
+                if AccountSnapshot in kinds and log.end_offset("orders", 0) == 0:
+                    okx.control.trade_by_hand(BTC, "buy", "1", "80000")
+                    okx.control.set_instrument(BTC, lot=Decimal("0.001"), min_size=Decimal("0.001"))
+                    told = message(fine, ts=okx.clock.now_ms() * 1000).envelope._replace(seq=0)
+                    log.append([NewRecord("orders", 0, b"", encode(told, fine), 0)])
+                return any(kind in (NotSent, VenueAccepted, VenueRejected) for kind in kinds)
+
+            await run_trading_gateway(log, settings_for(okx), stopped=stopped, cadence=QUICK)
+            assert [algo.asked("sz") for algo in okx.venue.algos.open_algos(BTC)] == ["0.005"]
+
+    with capture_logs() as said:
+        asyncio.run(run())
+    assert [entry["lot_size"] for entry in said if entry["event"] == "terms changed"] == ["0.001"]

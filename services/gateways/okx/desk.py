@@ -7,7 +7,7 @@ awaited, so that no two of them interleave. Nothing here sleeps or knows an even
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 from schemas.envelope import Event
@@ -21,7 +21,14 @@ from services.gateways.okx.facts import Category, VenueExecution, VenueOrder
 from services.gateways.okx.owner import ORDERS, Owner, ReportsTopic, read_intents
 from services.gateways.okx.protocol import Need, need_of
 from services.gateways.okx.tracked import Orders, Phase, Tracked
-from services.gateways.okx.venue import SEND_DEADLINE_US, VenueClient, VenueUnavailable, is_algo
+from services.gateways.okx.venue import (
+    SEND_DEADLINE_US,
+    Outcome,
+    Refused,
+    VenueClient,
+    VenueUnavailable,
+    is_algo,
+)
 from streams.log.base import EventLog
 from streams.reader import SeqReader
 
@@ -31,10 +38,15 @@ FORCED = frozenset({Category.LIQUIDATION, Category.ADL})
 Instruments = Callable[[str], InstrumentDefined | None]
 
 
+async def _as_they_are(instrument_id: str) -> None:
+    """Leave an instrument's terms as they are known."""
+
+
 class OrderDesk:
     """The orders of one shard and the one gateway that may act for them.
 
-    ``open`` first; then, again and again, ``read`` and the coroutines of ``due``. GatewayStopped is its end.
+    ``open`` first; then, again and again, ``read`` and the coroutines of ``due``. GatewayStopped is its end. ``renew``:
+    asks the venue for an instrument's terms again.
     """
 
     def __init__(
@@ -46,6 +58,7 @@ class OrderDesk:
         *,
         clock: Callable[[], int],
         instruments: Instruments,
+        renew: Callable[[str], Awaitable[None]] = _as_they_are,
         counters: GatewayCounters | None = None,
     ) -> None:
         self.client = client
@@ -53,7 +66,7 @@ class OrderDesk:
         self.orders = Orders()
         self.reports = ReportsTopic(log, shard, owner, clock, self.orders.reported)
         self.intents = SeqReader(log, ORDERS, shard)
-        self.instruments = instruments
+        self.instruments, self._renew = instruments, renew
         self.counters = counters or GatewayCounters()
         self.counters.watch(self.orders, self.reports.written, clock)
         self._actions: dict[Need, Callable[[Tracked], Coroutine[Any, Any, None]]] = {
@@ -112,9 +125,21 @@ class OrderDesk:
         attempt = protocol.attempt_of(order, self.reports.claim_id, now)
         self._say(order, [attempt])
         order.pace.refused = False
-        answer = await self.client.submit(protocol.as_sent(order, attempt), instrument)
+        sent = protocol.as_sent(order, attempt)
+        answer = await self._fitting(instrument, lambda terms: self.client.submit(sent, terms))
         self.counters.answered("submit", answer)
         return self._say(order, protocol.after_submit(order, answer, self.reports.claim_id, self.clock()))
+
+    async def _fitting(
+        self, instrument: InstrumentDefined, ask: Callable[[InstrumentDefined], Awaitable[Outcome]]
+    ) -> Outcome:
+        """Return the answer to a request; one that does not fit the terms known was not sent: they are asked anew."""
+        answer = await ask(instrument)
+        if not isinstance(answer, Refused) or answer.code != protocol.NOT_SENDABLE:
+            return answer
+        await self._renew(instrument.instrument_id)
+        renewed = self.instruments(instrument.instrument_id)
+        return answer if renewed is None or renewed == instrument else await ask(renewed)
 
     async def _leverage(self, order: Tracked) -> bool:
         intent = order.intent
@@ -168,7 +193,7 @@ class OrderDesk:
         if instrument is None:
             return
         change, asked = _change(order), order.amend_id
-        answer = await self.client.amend(change, order.intent, instrument)
+        answer = await self._fitting(instrument, lambda terms: self.client.amend(change, order.intent, terms))
         self.counters.answered("amend", answer)
         protocol.after_change(order, answer, self.clock())
         await self.look(order)

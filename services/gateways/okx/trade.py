@@ -7,25 +7,26 @@ import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import structlog
 
-from schemas.events.market import InstrumentDefined
 from schemas.settings import SettingsError, Venue
 from services.gateways.okx.counters import GatewayCounters
 from services.gateways.okx.desk import OrderDesk
-from services.gateways.okx.market.counters import MarketCounters
-from services.gateways.okx.market.rest import PublicApi
-from services.gateways.okx.market.wire import public_exchange
 from services.gateways.okx.memory import MemoryFile
 from services.gateways.okx.owner import Owner
-from services.gateways.okx.start import open_client, venue_hosts
+from services.gateways.okx.start import StartReport, open_client, venue_hosts
+from services.gateways.okx.terms import Terms, terms_of
 from services.gateways.okx.trading import Cadence, TradingGateway
 from services.settings import Settings
 from streams.log.base import EventLog
 from streams.log.sqlite import SqliteLog
 from streams.pipeline import CODE_VERSION
 from streams.venues import venue_of
+
+if TYPE_CHECKING:
+    from services.gateways.okx.client import OkxClient
 
 SETTINGS_POLL_S = 0.5
 _log = structlog.get_logger("tapeline.gateway.okx.trading")
@@ -62,23 +63,41 @@ async def run_trading_gateway(
             _log.warning("to be looked at", detail=warning)
         if not await _on_okx(log, shard, stopped):
             return TradingCounts(0, 0, 0)
-        instruments = await _instruments(settings)
-        owner = Owner(
-            account_id=settings.trading.account_id,
-            gateway=f"{socket.gethostname()}-{os.getpid()}",
-            code_version=CODE_VERSION,
-            venue_account=f"{report.mode} {report.account.uid}",
-        )
-        desk = OrderDesk(
-            log, shard, client, owner, clock=client.clock.now, instruments=instruments.get, counters=counters
-        )
-        _log.info("trading", mode=report.mode, account=report.account.uid, shard=shard)
-        memory = MemoryFile.beside(settings.service.log, shard)
-        await TradingGateway(desk, stopped=stopped, cadence=cadence or Cadence(), memory=memory).run()
-        reports = sum(desk.reports.written.values())
-        return TradingCounts(len(desk.orders.orders), reports, desk.counters.reconciliations)
+        async with terms_of(venue_hosts(settings.service), settings.trading.instruments_allowed) as terms:
+            desk = _desk(log, settings, client, report, terms, counters)
+            _log.info("trading", mode=report.mode, account=report.account.uid, shard=shard)
+            memory = MemoryFile.beside(settings.service.log, shard)
+            await TradingGateway(desk, stopped=stopped, cadence=cadence or Cadence(), memory=memory).run()
+            reports = sum(desk.reports.written.values())
+            return TradingCounts(len(desk.orders.orders), reports, desk.counters.reconciliations)
     finally:
         await client.close()
+
+
+def _desk(
+    log: EventLog,
+    settings: Settings,
+    client: OkxClient,
+    report: StartReport,
+    terms: Terms,
+    counters: GatewayCounters | None,
+) -> OrderDesk:
+    owner = Owner(
+        account_id=settings.trading.account_id,
+        gateway=f"{socket.gethostname()}-{os.getpid()}",
+        code_version=CODE_VERSION,
+        venue_account=f"{report.mode} {report.account.uid}",
+    )
+    return OrderDesk(
+        log,
+        settings.service.shard,
+        client,
+        owner,
+        clock=client.clock.now,
+        instruments=terms.get,
+        renew=terms.renew,
+        counters=counters,
+    )
 
 
 async def _on_okx(log: EventLog, shard: int, stopped: Callable[[], bool]) -> bool:
@@ -93,15 +112,6 @@ async def _on_okx(log: EventLog, shard: int, stopped: Callable[[], bool]) -> boo
             "TAPELINE_VENUE=OKX"
         )
     return True
-
-
-async def _instruments(settings: Settings) -> dict[str, InstrumentDefined]:
-    hosts = venue_hosts(settings.service)
-    exchange = public_exchange(rest_url=hosts.rest, ws_url=hosts.ws, simulated=hosts.demo)
-    try:
-        return await PublicApi(exchange, MarketCounters()).instruments(settings.trading.instruments_allowed)
-    finally:
-        await exchange.close()
 
 
 def run_blocking(
