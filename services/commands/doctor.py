@@ -19,7 +19,18 @@ if TYPE_CHECKING:
     from services.settings import Settings
 
 PYTHON = (3, 11)
-REQUIRED = ("fastavro", "pydantic", "numpy", "sqlalchemy", "psycopg", "alembic", "fastapi", "uvicorn", "structlog")
+REQUIRED = (
+    "fastavro",
+    "pydantic",
+    "numpy",
+    "sqlalchemy",
+    "psycopg",
+    "alembic",
+    "fastapi",
+    "uvicorn",
+    "structlog",
+    "litellm",
+)
 STREAMS = ("faust-streaming", "aiokafka", "confluent-kafka")
 Finding = tuple[str, str, str]
 """What was looked at, ``ok``, ``missing``, ``invalid`` or ``note``, and words."""

@@ -89,8 +89,8 @@ class CompletionService:
                 while self._waiting and len(running) < PARALLEL_MAX:
                     running.add(asyncio.create_task(self._serve(*self._waiting.popleft())))
                 done, running = await self._pause(running)
-                for task in done:
-                    task.result()
+                for error in [error for task in done if (error := task.exception()) is not None]:
+                    raise error
                 if self._topic.place_due and not running and not self._waiting:
                     self._topic.renew(self._place())
         finally:
