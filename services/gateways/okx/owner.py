@@ -15,6 +15,7 @@ from schemas.events.gateway import GatewayClaimed
 from schemas.ids import derive_id
 from schemas.topics import REPORTS
 from schemas.values import Micros
+from services.control.scan import headers_of, is_one_of
 from services.gateways.okx.tracked import Orders
 from streams.log.base import Append, EventLog, LogError, NewRecord, StoredRecord
 from streams.reader import SeqReader
@@ -104,26 +105,27 @@ class ReportsTopic:
 
     def take_up_to(self, end: int) -> None:
         """Take every record up to ``end``, inclusive. Raises LogError at a hole."""
-        for envelope, event in self._records(end + 1):
-            self._take(envelope, event)
+        for record in self._stored(end + 1):
+            self._take(*self._decoded(record))
 
     def _refuse_others(self) -> None:
-        ours = self.owner.venue_account
-        for _, event in self._records(self.log.end_offset(REPORTS, self.shard)):
+        ours, claims = self.owner.venue_account, headers_of(GatewayClaimed)
+        for record in self._stored(self.log.end_offset(REPORTS, self.shard)):
+            event = self._decoded(record)[1] if is_one_of(record, claims) else None
             if isinstance(event, GatewayClaimed) and event.venue_account != ours:
                 raise OtherAccount(
                     f"this log trades {event.venue_account}, the keys are for {ours}: use the keys it was begun with, "
                     "or begin a new log"
                 )
 
-    def _records(self, end: int) -> Iterator[tuple[Envelope, Event]]:
+    def _stored(self, end: int) -> Iterator[StoredRecord]:
         """Yield the records from the next one to ``end``, exclusive."""
         offset = self._next
         while offset < end:
             records = self.log.read(REPORTS, self.shard, offset, limit=min(READ_LIMIT, end - offset))
             if not records or records[0].offset != offset:
                 raise LogError(f"reports of shard {self.shard}: offset {offset} is missing")
-            yield from (self._decoded(record) for record in records)
+            yield from records
             offset += len(records)
 
     def _decoded(self, record: StoredRecord) -> tuple[Envelope, Event]:
