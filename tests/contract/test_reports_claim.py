@@ -48,6 +48,7 @@ class Gateway:
         self.seen.append(type(event).__name__)
 
     def start(self) -> None:
+        self.reports.take_up_to(self.reports.end() - 1)
         self.reports.take_up_to(self.reports.claim())
 
     def attempt(self) -> None:

@@ -79,10 +79,14 @@ class OrderDesk:
 
     def open(self) -> None:
         """Claim the reports and learn from the log where every order is. Raises GatewayStopped, OtherAccount."""
-        end = self.reports.claim()
-        self.read()  # after the claim and before the reports up to it: every one of them follows its intent
-        self.reports.take_up_to(end)
+        self._learn(self.reports.end() - 1)  # first: what refuses us must not cost another gateway its hold
+        self._learn(self.reports.claim())
         self.look_again()
+
+    def _learn(self, end: int) -> None:
+        """Take the reports up to ``end``, and before them the intents: every report follows its intent."""
+        self.read()
+        self.reports.take_up_to(end)
 
     def read(self) -> int:
         """Take new intents; return how many records counted."""

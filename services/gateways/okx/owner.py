@@ -15,7 +15,6 @@ from schemas.events.gateway import GatewayClaimed
 from schemas.ids import derive_id
 from schemas.topics import REPORTS
 from schemas.values import Micros
-from services.control.scan import headers_of, is_one_of
 from services.gateways.okx.tracked import Orders
 from streams.log.base import Append, EventLog, LogError, NewRecord, StoredRecord
 from streams.reader import SeqReader
@@ -86,12 +85,15 @@ class ReportsTopic:
         """Go on where the records before ``offset`` have been taken; before the claim."""
         self._next, self.ts_begun, self.ts_before, self.ts_last = offset, ts_begun, ts_last, ts_last
 
+    def end(self) -> int:
+        """Return the offset after the last report there is."""
+        return self.log.end_offset(REPORTS, self.shard)
+
     def claim(self) -> int:
         """Claim the topic and return the offset of the claim; ``take_up_to`` it comes next.
 
-        Raises GatewayStopped, and OtherAccount before anything is claimed.
+        Raises GatewayStopped.
         """
-        self._refuse_others()
         claim_id = derive_id("claim", self.shard, self.owner.gateway, self._clock())
         event = GatewayClaimed(
             self.owner.account_id, claim_id, self.owner.gateway, self.owner.code_version, self.owner.venue_account
@@ -104,19 +106,19 @@ class ReportsTopic:
         return offset
 
     def take_up_to(self, end: int) -> None:
-        """Take every record up to ``end``, inclusive. Raises LogError at a hole."""
+        """Take every record up to ``end``, inclusive. Raises OtherAccount; LogError at a hole or an unreadable one."""
         for record in self._stored(end + 1):
-            self._take(*self._decoded(record))
+            envelope, event = self._decoded(record)
+            self._refuse_others(event)
+            self._take(envelope, event)
 
-    def _refuse_others(self) -> None:
-        ours, claims = self.owner.venue_account, headers_of(GatewayClaimed)
-        for record in self._stored(self.log.end_offset(REPORTS, self.shard)):
-            event = self._decoded(record)[1] if is_one_of(record, claims) else None
-            if isinstance(event, GatewayClaimed) and event.venue_account != ours:
-                raise OtherAccount(
-                    f"this log trades {event.venue_account}, the keys are for {ours}: use the keys it was begun with, "
-                    "or begin a new log"
-                )
+    def _refuse_others(self, event: Event) -> None:
+        ours = self.owner.venue_account
+        if isinstance(event, GatewayClaimed) and event.venue_account != ours:
+            raise OtherAccount(
+                f"this log trades {event.venue_account}, the keys are for {ours}: use the keys it was begun with, "
+                "or begin a new log"
+            )
 
     def _stored(self, end: int) -> Iterator[StoredRecord]:
         """Yield the records from the next one to ``end``, exclusive."""
