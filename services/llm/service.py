@@ -91,8 +91,8 @@ class CompletionService:
                 done, running = await self._pause(running)
                 for error in [error for task in done if (error := task.exception()) is not None]:
                     raise error
-                if self._topic.place_due and not running and not self._waiting:
-                    self._topic.renew(self._place())
+                if self._topic.place_due and not running and not self._waiting and self._reader.lag() == 0:
+                    self._topic.renew(Place(self._reader.offset, self._reader.seq))
         finally:
             for task in running:
                 task.cancel()
@@ -108,13 +108,9 @@ class CompletionService:
         self._reader = SeqReader(self._log, PROMPTS, self._shard, offset=place.offset, seq=place.seq)
         self._reader.look_back()
         self._read()
-        self._take(self._topic.claim(None if self._waiting else self._place()))
+        self._take(self._topic.claim())
         spent = self._asker.budget.spent(wall)
         logger.info("claimed", open=len(self._waiting), spent_tokens=spent.tokens, spent_usd=plain(spent.cost))
-
-    def _place(self) -> Place:
-        """Return where reading stands; every request before is answered if none waits and none is under way."""
-        return Place(self._reader.offset, self._reader.seq)
 
     def _take_others(self) -> None:
         """Take in what the service before us still wrote; another that has come since ends this one."""

@@ -18,7 +18,7 @@ from schemas.events.model import CompletionFailed, CompletionReceived, Completio
 from schemas.ids import derive_id
 from schemas.values import Micros
 from services.market_time import wall_time
-from services.sole_writer import AppendInDoubt, Displaced
+from services.sole_writer import AppendInDoubt, Displaced, WriterStopped
 from streams.log.base import Append, EventLog, LogError, NewRecord, StoredRecord
 from streams.pipeline import CODE_VERSION
 
@@ -27,6 +27,8 @@ STAGE = "llm"
 READ_LIMIT = 500
 PLACE_AFTER = 500
 """Answers after which the topic is claimed again with a place, so that a start need not read a year of them."""
+LOOK_BACK = 100
+"""Records before a place that are looked at all the same: a former service's last answer may be to a newer request."""
 
 Completion = CompletionReceived | CompletionFailed
 
@@ -47,15 +49,17 @@ class Held:
     answered: set[str] = field(default_factory=set)
     answers: list[tuple[Completion, int]] = field(default_factory=list)
     oldest: int = 0
+    behind: int = 0
 
     def take(self, envelope: Envelope, event: Event, since: int) -> None:
         """Take in the next older record."""
         self.oldest = envelope.ts_ingest
+        self.behind += self.place is not None
         if isinstance(event, CompletionsClaimed):
             if self.place is None and event.prompts_offset is not None and event.prompts_seq is not None:
                 self.place = Place(event.prompts_offset, event.prompts_seq)
         elif isinstance(event, CompletionReceived | CompletionFailed):
-            if self.place is None:
+            if self.place is None or self.behind <= LOOK_BACK:
                 self.answered.add(event.request_id)
             if envelope.ts_ingest >= since:
                 self.answers.append((event, envelope.ts_ingest))
@@ -71,6 +75,8 @@ class CompletionsTopic:
         self._now = now
         self._next = 0
         self._unplaced = 0
+        self._foreign: list[Completion] = []
+        self._stopped: WriterStopped | None = None
         self._service = f"{socket.gethostname()}-{os.getpid()}"
         self.claim_id = derive_id("completions-claim", shard, self._service, wall_time())
 
@@ -83,7 +89,7 @@ class CompletionsTopic:
         """Read from the end back to the newest place, and to a moment of the wall clock. Raises LogError at a hole."""
         held = Held()
         end = self._next = self._log.end_offset(COMPLETIONS, self._shard)
-        while end > 0 and (held.place is None or held.oldest >= since):
+        while end > 0 and (held.place is None or held.behind < LOOK_BACK or held.oldest >= since):
             start = max(0, end - READ_LIMIT)
             for record in reversed(self._between(start, end)):
                 held.take(*decode(record.value), since)
@@ -91,13 +97,13 @@ class CompletionsTopic:
         self._unplaced = len(held.answered)
         return held
 
-    def claim(self, place: Place | None) -> list[Completion]:
-        """Claim the topic; return what was still answered since ``look``. ``place`` None: some request is open.
+    def claim(self) -> list[Completion]:
+        """Claim the topic; return what was still answered since ``look``.
 
         Raises AppendInDoubt when the claim is not acknowledged, LogError at a hole.
         """
         try:
-            (offset,) = self._log.append([self._record(self._envelope("", ""), self._claimed(place))])
+            (offset,) = self._log.append([self._record(self._envelope("", ""), self._claimed(None))])
         except LogError as error:
             raise AppendInDoubt(f"the claim on the completions was not acknowledged: {error}") from error
         between = [event for _, event in self._records(offset + 1)]
@@ -126,8 +132,10 @@ class CompletionsTopic:
         return records
 
     def others(self) -> list[Completion]:
-        """Return what the service before us wrote since our last record. Raises Displaced at the claim of another."""
-        return [event for _, event in self._foreign() if isinstance(event, CompletionReceived | CompletionFailed)]
+        """Return what the service before us wrote since we last looked. Raises Displaced at the claim of another."""
+        self._read_on()
+        found, self._foreign = self._foreign, []
+        return found
 
     def write(self, event: Completion, request: Envelope) -> None:
         """Append one answer. Raises Displaced, AppendInDoubt."""
@@ -135,22 +143,36 @@ class CompletionsTopic:
         self._unplaced += 1
 
     def _append(self, envelope: Envelope, event: Event) -> None:
+        self._go_on()
         result = self._log.append_at(self._record(envelope, event), self._next)
         if result is Append.ACCEPTED:
             self._next += 1
-        elif result is Append.UNSURE or not any(envelope == written for written, _ in self._foreign()):
-            raise AppendInDoubt(f"completions of shard {self._shard}: a record is in doubt, start again")
+        elif result is Append.UNSURE or not self._read_on(envelope):
+            doubt = f"completions of shard {self._shard}: a record is in doubt, start again"
+            self._stopped = AppendInDoubt(doubt)
+            raise self._stopped
 
-    def _foreign(self) -> list[tuple[Envelope, Event]]:
-        found = []
+    def _read_on(self, ours: Envelope | None = None) -> bool:
+        """Take in what is there since we last looked; tell whether a record of ours is among it. Raises Displaced."""
+        self._go_on()
+        found = False
         for envelope, event in self._records(self._log.end_offset(COMPLETIONS, self._shard)):
             if isinstance(event, CompletionsClaimed) and event.claim_id != self.claim_id:
-                raise Displaced(
+                self._stopped = Displaced(
                     f"completions of shard {self._shard}: another completion service has taken over and this one "
                     "stops; only one may write there"
                 )
-            found.append((envelope, event))
+                raise self._stopped
+            if envelope == ours:
+                found = True
+            elif isinstance(event, CompletionReceived | CompletionFailed):
+                self._foreign.append(event)
         return found
+
+    def _go_on(self) -> None:
+        """Raise what ended the hold, again and again: other requests are still under way then, and must not write."""
+        if self._stopped is not None:
+            raise self._stopped
 
     def _envelope(self, causation_id: str, correlation_id: str) -> Envelope:
         wall, when = wall_time(), Micros(self._now())

@@ -352,7 +352,7 @@ def test_a_service_that_was_taken_over_asks_and_writes_nothing_more(fake: FakeOp
 
     def taken_over() -> bool:
         if len(answers(log)) == 1 and len(on(log, CompletionsClaimed)) == 1:
-            CompletionsTopic(log, 0, "paper", lambda: T0).claim(None)
+            CompletionsTopic(log, 0, "paper", lambda: T0).claim()
             ask(log)
         return False
 
@@ -367,7 +367,7 @@ def test_an_answer_that_comes_after_the_takeover_does_not_count(fake: FakeOpenAI
     ask(log)
 
     def answer_late(_: object) -> str:
-        CompletionsTopic(log, 0, "paper", lambda: T0).claim(None)
+        CompletionsTopic(log, 0, "paper", lambda: T0).claim()
         return plan()
 
     fake.script.append(Says(answer_late))

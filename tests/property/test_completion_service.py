@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from schemas.codec import decode, encode
+from schemas.events.model import CompletionFailed, CompletionFailure
+from schemas.ids import derive_id
+from schemas.values import Money
 from services.llm import service, topic
 from services.sole_writer import WriterStopped
 from streams.log.base import Append, EventLog, LogError, NewRecord
@@ -18,7 +23,7 @@ from tests.llm_desk import answers, ask, new_log, serve
 from tests.llm_desk import settings as chosen
 
 STARTS_MAX = 60
-KINDS = ("fine", "lost", "unsure", "taken over", "asked again")
+KINDS = ("fine", "lost", "unsure", "taken over", "asked again", "answered late")
 
 
 class Failing:
@@ -43,11 +48,25 @@ class Failing:
         """Append one; where scripted without a word on it, not at all, or after somebody else has claimed."""
         kind = self._script.popleft() if self._script else "fine"
         if kind == "taken over":
-            topic.CompletionsTopic(self._log, 0, "paper", lambda: T0).claim(None)
+            topic.CompletionsTopic(self._log, 0, "paper", lambda: T0).claim()
         if kind == "asked again":
             ask(self._log)
+        if kind == "answered late":
+            self._answer_the_newest()
         result = Append.UNSURE if kind == "lost" else self._log.append_at(record, expected_offset)
         return Append.UNSURE if kind == "unsure" else result
+
+    def _answer_the_newest(self) -> None:
+        """Let an answer of a former service land, as a broker would."""
+        (last,) = self._log.read("prompts", 0, self._log.end_offset("prompts", 0) - 1, limit=1)
+        request = decode(last.value)[0]
+        if request.event_id in answers(self._log):
+            return
+        late = CompletionFailed(
+            "paper", request.event_id, "", "p", (), CompletionFailure.TIMEOUT, "late", 0, 0, Money(Decimal(0)), 0, 0
+        )
+        value = encode(request._replace(event_id=derive_id(request.event_id, "late"), stage="llm"), late)
+        self._log.append([NewRecord("completions", 0, b"paper", value, T0)])
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -55,14 +74,17 @@ class Failing:
     requests=st.integers(0, 7),
     script=st.lists(st.sampled_from(KINDS), max_size=20),
     place_after=st.integers(1, 4),
-    read_limit=st.integers(1, 3),
+    read_limit=st.integers(1, 7),
+    parallel=st.integers(1, 4),
 )
 def test_every_request_ends_with_one_answer(
-    monkeypatch: pytest.MonkeyPatch, requests: int, script: list[str], place_after: int, read_limit: int
+    monkeypatch: pytest.MonkeyPatch, requests: int, script: list[str], place_after: int, read_limit: int, parallel: int
 ) -> None:
     monkeypatch.setattr(topic, "PLACE_AFTER", place_after)
     monkeypatch.setattr(topic, "READ_LIMIT", read_limit)
+    monkeypatch.setattr(topic, "LOOK_BACK", 0)
     monkeypatch.setattr(service, "READ_LIMIT", read_limit)
+    monkeypatch.setattr(service, "PARALLEL_MAX", parallel)
     monkeypatch.setattr(service, "POLL_S", 0.0)
     log = new_log()
     for _ in range(requests):
