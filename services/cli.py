@@ -50,6 +50,7 @@ ERRORS: dict[str, int] = {
     "schemas.plan_document:PlanDocumentError": BAD_INPUT,
     "schemas.codec:CodecError": BAD_INPUT,
     "services.feeds.model:FeedError": BAD_INPUT,
+    "services.ports:CannotListen": MISSING,
     "services.gateways.okx.market.errors:MarketGatewayError": MISSING,
     "services.sole_writer:WriterStopped": RESTART,
     "services.gateways.okx.start:StartRefused": BAD_INPUT,

@@ -6,7 +6,10 @@ from typing import Annotated
 
 import typer
 
-from services.commands.common import DbOption, LogOption, load
+from services.commands.common import API_PORT_BY, DbOption, LogOption, load
+from services.ports import Address, refuse_taken
+
+API_HOST_BY = "--host or TAPELINE_API_HOST"
 
 
 def register(app: typer.Typer) -> None:
@@ -24,6 +27,8 @@ def api(
     """Serve the read side and the control side over HTTP until stopped; documentation at /docs."""
     more = {"TAPELINE_API_HOST": host, "TAPELINE_API_PORT": None if port is None else str(port)}
     settings = load(context, log=log, db=db, more=more, service=True)
+    service = settings.service
+    refuse_taken(Address(service.api_host, service.api_port, API_HOST_BY, API_PORT_BY))
     from services.api import serve
 
     serve(settings)

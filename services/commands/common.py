@@ -28,6 +28,7 @@ DbOption = Annotated[
 MetricsOption = Annotated[
     int | None, typer.Option("--metrics-port", metavar="PORT", help="Serve /metrics; 0: a free port; default none.")
 ]
+API_PORT_BY = "--port or TAPELINE_API_PORT"
 JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON for machines.")]
 
 

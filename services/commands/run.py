@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from services.commands.common import (
+    API_PORT_BY,
     NO,
     CliError,
     DbOption,
@@ -21,9 +22,11 @@ from services.commands.common import (
     open_log,
     refuse_recording_elsewhere,
 )
+from services.ports import Address, refuse_taken
 from services.program import program
 
 if TYPE_CHECKING:
+    from services.settings import Settings
     from streams.log.base import EventLog
 
 FOLDER = Path("var/run")
@@ -59,8 +62,7 @@ def run(
     live = _is_live(feed or [], instruments, speed)
     _refuse_unknown_language(lang)
     settings = load(context, log=log, db=db, more={"TAPELINE_API_PORT": None if port is None else str(port)})
-    if not live:
-        refuse_recording_elsewhere(settings)
+    _refuse_to_start(settings, live=live, api=api)
     from services.demo import choose_feed
     from services.importer import warned
     from services.query.database import ReadDatabase
@@ -118,6 +120,15 @@ def _is_live(feed: list[Path], instruments: Path | None, speed: float) -> bool:
     if len(feed) > 1 or instruments is not None or speed:
         raise CliError("--feed okx: the market is live; it goes without other feeds, --instruments and --speed")
     return True
+
+
+def _refuse_to_start(settings: Settings, *, live: bool, api: bool) -> None:
+    """Raise CliError or CannotListen before anything is started that could not go on."""
+    if not live:
+        refuse_recording_elsewhere(settings)
+    if api:
+        service = settings.service
+        refuse_taken(Address(service.api_host, service.api_port, "TAPELINE_API_HOST", API_PORT_BY))
 
 
 def _refuse_unknown_language(lang: str) -> None:

@@ -12,8 +12,8 @@ HEAD = """# Metrics
 
 Written from `services/metrics/catalog.py` by `python -m services.metrics.generate --write`; the list is closed.
 Counters and `_sum` gauges begin at zero when their process starts; the other gauges tell the present, also after a
-restart. Worker, projector, verifier, reviewer, gateways and adapters serve `/metrics` on `--metrics-port` (or
-`TAPELINE_METRICS_PORT`), `tapeline api` on its own port.
+restart. Worker, projector, verifier, reviewer, gateways, adapters and completion service serve `/metrics` on
+`--metrics-port` (or `TAPELINE_METRICS_PORT`), `tapeline api` on its own port.
 """
 TITLES = {
     Service.WORKER: "Worker (`tapeline worker`)",
@@ -24,12 +24,16 @@ TITLES = {
     Service.GATEWAY: "Trading gateway (`tapeline gateway okx`)",
     Service.MARKET: "Market gateway (`tapeline gateway okx-market`)",
     Service.ADAPTERS: "Context adapters (`tapeline adapters`)",
+    Service.LLM: "Completion service (`tapeline llm`)",
 }
 
 
 def page() -> str:
-    """Return the page."""
+    """Return the page. Raises LookupError for a service that has no title."""
     parts = [HEAD]
+    left_out = set(Service) - set(TITLES)
+    if left_out:
+        raise LookupError(f"no title, so no place on the page: {', '.join(sorted(left_out))}; add it to TITLES")
     for service, title in TITLES.items():
         parts.append(f"\n## {title}\n\n| metric | kind | labels | unit | meaning |\n|---|---|---|---|---|\n")
         parts += [

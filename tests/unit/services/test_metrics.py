@@ -44,7 +44,7 @@ from schemas.topics import TOPIC_OF
 from services.disk import free_ratio, log_folder
 from services.gateways.okx.market.counters import MarketCounters
 from services.metrics.catalog import CATALOG, Kind, Metrics, Service
-from services.metrics.generate import PAGE, page
+from services.metrics.generate import PAGE, TITLES, page
 from services.metrics.market import market_registry
 from services.metrics.meter import Meter
 from services.settings import load_settings
@@ -74,10 +74,17 @@ def desk() -> Desk:
     return Desk()
 
 
+def test_a_service_without_a_title_is_no_page_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(TITLES, Service.LLM)
+    with pytest.raises(LookupError, match="no place on the page: llm"):
+        page()
+
+
 def test_the_page_of_metrics_is_what_the_catalog_says() -> None:
     assert PAGE.read_text(encoding="utf-8") == page()
     assert len({metric.name for metric in CATALOG}) == len(CATALOG)
     for metric in CATALOG:
+        assert f"| `{metric.name}` |" in page()
         assert metric.name.startswith("tapeline_")
         assert metric.meaning.endswith(".")
         assert metric.name.endswith("_total") == (metric.kind is Kind.COUNTER)
