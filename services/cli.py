@@ -145,12 +145,13 @@ def _expected_errors() -> tuple[type[BaseException], ...]:
 
 
 def _report(error: BaseException, debug: bool) -> int:
-    """Write one line that says what is wrong, and return the exit code."""
+    """Write one line that says what is wrong, under it the table an error may have, and return the exit code."""
     if debug:
         sys.stderr.write(safe_text("".join(traceback.format_exception(error))))
     formatted = getattr(error, "format_message", None)
     message = formatted() if callable(formatted) else str(error)
-    sys.stderr.write(f"tapeline: {safe_text(' '.join(message.split()))}\n")
+    table = getattr(error, "table", "")
+    sys.stderr.write(f"tapeline: {safe_text(' '.join(message.split()))}\n" + (f"{table}\n" if table else ""))
     return _code_of(error)
 
 

@@ -16,9 +16,11 @@ from functools import partial
 from multiprocessing.synchronize import Event as Flag
 from pathlib import Path
 from time import monotonic
+from urllib.parse import urlsplit
 
 from schemas.codec import CodecError
 from schemas.settings import TradingSettings
+from schemas.topics import TOPICS
 from services.bootstrap import build_trader
 from services.commands.common import BAD_INPUT, MISSING, NO
 from services.feeds import Feed, FeedError, default_feed, open_feed
@@ -34,7 +36,7 @@ from services.review.summary import render
 from streams.batch import run_batch
 from streams.children import end_with_parent
 from streams.log import open_log
-from streams.log.base import EventLog, LogError
+from streams.log.base import EventLog, LogError, NoTopic
 from streams.pipeline import CODE_VERSION, stages
 from streams.verify import Report, verify
 
@@ -72,6 +74,34 @@ class FolderInUse(DemoError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, exit_code=BAD_INPUT)
+
+
+class LogInUse(DemoError):
+    """The log a demo was given has records already: its review would be about a run that never was."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, exit_code=BAD_INPUT)
+
+
+def refuse_used_log(url: str, home: Path) -> None:
+    """Raise LogInUse for a log with records, which stays as it is; an earlier demo's own in its folder is replaced."""
+    file = Path(urlsplit(url).path[1:]) if url.startswith("sqlite:") else None
+    if file is not None and (not file.exists() or file.resolve() == (home / "log.db").resolve()):
+        return
+    log = open_log(url, read_only=True)
+    try:
+        held = next((topic.name for topic in TOPICS if _holds(log, topic.name)), None)
+    finally:
+        log.close()
+    if held is not None:
+        raise LogInUse(f"--log {url}: has records already ({held}); name a new log, or leave --log out")
+
+
+def _holds(log: EventLog, topic: str) -> bool:
+    try:
+        return any(log.end_offset(topic, partition) for partition in range(log.partitions(topic)))
+    except NoTopic:
+        return False
 
 
 def choose_feed(paths: Sequence[Path], instruments_file: Path | None, note: Callable[[str], None]) -> tuple[Feed, str]:

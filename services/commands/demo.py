@@ -49,10 +49,12 @@ def demo(
     refuse_recording_elsewhere(settings)
     from projections.embedded import EmbeddedPostgres
     from projections.migrate import migrate
-    from services.demo import choose_feed, fresh_folder, run_demo
+    from services.demo import choose_feed, fresh_folder, refuse_used_log, run_demo
     from services.importer import warned
     from services.progress import progress_bars
 
+    if log is not None:
+        refuse_used_log(log, folder)
     tape, source = choose_feed(feed or [], instruments, note)
     note(f"feed: {source}")
     home = fresh_folder(folder)

@@ -85,7 +85,7 @@ def execute(
     log: LogOption = None, wait: WaitOption = WAIT_S, as_json: JsonOption = False,
 ) -> None:  # fmt: skip
     """Send a plan document through risk and show the verdict. Exit 1: denied."""
-    text = sys.stdin.read() if str(document) == "-" else document.read_text(encoding="utf-8")
+    text = sys.stdin.read() if str(document) == "-" else _read_document(document)
     try:
         plan = parse_plan_document(text)
     except PlanDocumentError as error:
@@ -96,6 +96,17 @@ def execute(
         return control.ExecutePlan(desk.account_id, text)
 
     _ask(context, log, command, wait, as_json)
+
+
+def _read_document(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = (error.strerror or str(error)) if isinstance(error, OSError) else "not text in UTF-8"
+        raise CliError(
+            f"{path}: cannot be read: {reason}. Give a plan document, JSON such as examples/plan_trend.json, "
+            "or - for standard input"
+        ) from error
 
 
 def close(

@@ -98,7 +98,10 @@ def open_source(path: Path) -> Source:
         source = detect(path, first)
         if source is not None:
             return source
-    raise UnknownFormat(f"{path.name}: not a file of market data that Tapeline knows. Known formats:\n{KNOWN_FORMATS}")
+    if _is_empty(path):
+        raise UnknownFormat(f"{path.name}: is empty")
+    unknown = f"{path.name}: not a file of market data that Tapeline knows. Known formats:"
+    raise UnknownFormat(unknown, table=KNOWN_FORMATS)
 
 
 def first_line(path: Path) -> str:
@@ -106,11 +109,17 @@ def first_line(path: Path) -> str:
     return next(read_text(path), "").lstrip("\ufeff")
 
 
+def _is_empty(path: Path) -> bool:
+    return next(read_text(path), None) is None
+
+
 def _bar_file(path: Path, first: str) -> Source | None:
     match = _BAR_NAME.fullmatch(path.name)
     if match is None:
         return None
     kind = match["kind"] or "bars"
+    if _is_empty(path):
+        raise FeedError(f"{path.name}: is empty; it should begin with {_HEADERS[kind]}")
     if first != _HEADERS[kind]:
         raise FeedError(f"{path.name}: line 1: the name says {kind}, so the header must be {_HEADERS[kind]}")
     if kind == "bars" and match["interval"] not in TIMEFRAMES:

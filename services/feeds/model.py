@@ -38,7 +38,11 @@ class FeedError(Exception):
 
 
 class UnknownFormat(FeedError):
-    """A file that is none of the known formats."""
+    """A file that is none of the known formats. ``table``: those formats, a line each."""
+
+    def __init__(self, message: str, *, table: str = "") -> None:
+        super().__init__(message)
+        self.table = table
 
 
 class BadLine(ValueError):

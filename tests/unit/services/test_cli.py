@@ -114,7 +114,12 @@ def test_log_commands_do_not_load_the_api_or_the_stages() -> None:
         (["run", "--feed", "okx", "--speed", "2"], 2, "--feed okx: the market is live; it goes without"),
         (["run", "--feed", "okx", "--feed", "none.csv"], 2, "--feed okx: the market is live; it goes without"),
         (["gateway"], 2, ""),
-        (["plan", "execute", "none.json"], 2, "none.json"),
+        (
+            ["plan", "execute", "none.json"],
+            2,
+            "none.json: cannot be read: No such file or directory. Give a plan document",
+        ),
+        (["plan", "execute", "."], 2, ".: cannot be read: Is a directory. Give a plan document"),
         (["account", "transfer", "1e25"], 2, "1e25: must be an amount"),
         (["risk", "override", "heat_pct_max", "5"], 2, "--reason"),
     ],

@@ -122,3 +122,28 @@ def test_a_period_and_a_warm_up_can_be_chosen(run: Run, tmp_path: Path) -> None:
     assert code == 0
     assert summary["ticks"]["VenueBar"] == 60
     assert summary["backfill_bars"] == 1  # the bar that closes at --from opened before it
+
+
+def test_an_unknown_file_is_told_the_known_formats_a_line_each(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("hello\n")
+    code, _, err = run("notes.txt")
+    first, *table = err.splitlines()
+    assert (code, first) == (
+        2, "tapeline: notes.txt: not a file of market data that Tapeline knows. Known formats:"
+    )  # fmt: skip
+    assert len(table) == 8
+    assert "  raw OKX WebSocket lines[.gz] " in "\n".join(table)
+    assert max(map(len, table)) < 120
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("notes.txt", "notes.txt: is empty"),
+        ("BTC-USDT-SWAP_1m_x.csv", f"BTC-USDT-SWAP_1m_x.csv: is empty; it should begin with {HEADER.strip()}"),
+    ],
+)
+def test_an_empty_file_is_called_empty(run: Run, tmp_path: Path, name: str, says: str) -> None:
+    (tmp_path / name).touch()
+    code, _, err = run(name)
+    assert (code, err) == (2, f"tapeline: {says}\n")

@@ -9,8 +9,11 @@ import pytest
 
 from projections.embedded import EmbeddedPostgresError
 from services import cli
-from services.demo import FolderInUse, fresh_folder
+from services.demo import FolderInUse, fresh_folder, refuse_used_log
 from services.stores import open_database
+from streams.log import create_log
+from streams.log.base import NewRecord
+from streams.log.sqlite import SqliteLog
 
 
 def _tree(folder: Path) -> list[str]:
@@ -85,3 +88,36 @@ def test_a_database_is_not_started_in_a_folder_of_something_else(tmp_path: Path)
     ):
         pass
     assert _tree(tmp_path) == ["passwd"]
+
+
+def _log(path: Path, *topics: str) -> None:
+    log = SqliteLog(path)
+    create_log(log)
+    log.append([NewRecord(topic, 0, b"key", b"value", 0) for topic in topics])
+    log.close()
+
+
+@pytest.mark.parametrize("topic", ["ticks", "settings"])
+def test_a_log_with_records_is_refused_untouched_before_anything_is_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, topic: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    _log(tmp_path / "mine.db", topic)
+    before = (tmp_path / "mine.db").read_bytes()
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["demo", "--log", "sqlite:///mine.db"])
+    assert (ended.value.code, capsys.readouterr().err) == (
+        2,
+        f"tapeline: --log sqlite:///mine.db: has records already ({topic}); name a new log, or leave --log out\n",
+    )
+    assert _tree(tmp_path) == ["mine.db"]
+    assert (tmp_path / "mine.db").read_bytes() == before
+
+
+def test_a_new_an_empty_and_the_last_demos_own_log_are_taken(tmp_path: Path) -> None:
+    _log(tmp_path / "empty.db")
+    _log(tmp_path / "log.db", "ticks")
+    for name in ("new.db", "empty.db", "log.db"):
+        refuse_used_log(f"sqlite:///{tmp_path}/{name}", tmp_path)
+    assert _tree(tmp_path) == ["empty.db", "log.db"]
