@@ -70,6 +70,7 @@ class Trader:
         self._checkpointed = 0  # steps the newest checkpoint covers
         self._work_s = 0.0
         self._broken = False  # a stage raised in the middle of a step: the state is half done
+        self._stopped = ""  # why the last write did not land as it must
         self._begin_batch()
 
     # -- life -----------------------------------------------------------------------------------------------------
@@ -227,19 +228,23 @@ class Trader:
                 )
 
     def _append(self, journal: Any, outputs: Any) -> None:
-        began = self.timings.clock()
+        """Write a commit and its outputs. After one that did not land as it must, this object writes nothing more."""
+        if self._stopped:
+            raise FailStop(f"shard {self.shard}: this trader has stopped, only a new one may write: {self._stopped}")
+        began, offset = self.timings.clock(), self._next_journal_offset
+        self._stopped = f"the write of journal offset {offset} was broken off"
         try:
-            result = self.log.commit(journal, self._next_journal_offset, outputs)
+            result = self.log.commit(journal, offset, outputs)
         except LogError as error:
-            raise Unsure(
-                f"shard {self.shard}: committed, but the outputs were not all acknowledged: {error}"
-            ) from error
+            self._stopped = f"committed, but the outputs were not all acknowledged: {error}"
+            raise Unsure(f"shard {self.shard}: {self._stopped}") from error
         if result is Append.FENCED:
-            raise Fenced(
-                f"shard {self.shard}: journal offset {self._next_journal_offset} is taken: another worker owns it"
-            )
+            self._stopped = f"journal offset {offset} is taken: another worker owns it"
+            raise Fenced(f"shard {self.shard}: {self._stopped}")
         if result is Append.UNSURE:
-            raise Unsure(f"shard {self.shard}: no word whether journal offset {self._next_journal_offset} was written")
+            self._stopped = f"no word whether journal offset {offset} was written"
+            raise Unsure(f"shard {self.shard}: {self._stopped}")
+        self._stopped = ""
         self._next_journal_offset += 1
         self.timings.commits.add(self.timings.clock() - began)
 

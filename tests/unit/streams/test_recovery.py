@@ -167,3 +167,18 @@ def test_verify_covers_silent_inputs() -> None:
     assert violations(log) == []
     trader = Trader(log, 0, STAGES, worker="w", code_version="1")
     assert trader.start().to_step == 21
+
+
+def test_a_trader_that_was_fenced_writes_nothing_more_whatever_it_is_asked() -> None:
+    log = BrokerLog()
+    fill(log, [1, 2, 1, 2])
+    first = plain_trader(log, "first")
+    first.start()
+    run_once(log, plain_trader, "second", [("ticks", 4)])
+    with pytest.raises(Fenced):
+        first.process("ticks", log.read("ticks", 0, 0, limit=2))
+    end = log.end_offset("journal", 0)
+    for work in (lambda: first.process("ticks", log.read("ticks", 0, 2, limit=2)), first.finish):
+        with pytest.raises(FailStop, match="this trader has stopped, only a new one may write: journal offset"):
+            work()
+    assert log.end_offset("journal", 0) == end

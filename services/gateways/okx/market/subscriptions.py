@@ -50,7 +50,7 @@ KINDS: dict[str, _Kind] = {
     "funding": _Kind("funding-rate", LinkName.PUBLIC, Channel.FUNDING, spot=False, cadence_us=90 * SECOND),
     "bars": _Kind("candle1m", LinkName.BUSINESS, Channel.BARS, cadence_us=60 * SECOND),
 }
-"""Names of TAPELINE_OKX_CHANNELS. Source of the cadences: OKX v5, public channels."""
+"""Names of OKX_CHANNELS. Source of the cadences: OKX v5, public channels."""
 _ALTERNATIVES = (("trades", "trades_all"), ("book5", "book"))
 
 
@@ -108,7 +108,7 @@ def plan_subscriptions(instruments: Iterable[InstrumentDefined], names: Sequence
     if books > BOOK_CHANNELS_MAX:
         raise SettingsError(
             f"{books} book channels for {len(wanted)} instruments: OKX allows {BOOK_CHANNELS_MAX} a connection; "
-            "name fewer in TAPELINE_OKX_CHANNELS or TAPELINE_INSTRUMENTS_ALLOWED"
+            "name fewer in OKX_CHANNELS or TAPELINE_INSTRUMENTS_ALLOWED"
         )
     return tuple(found)
 
