@@ -166,7 +166,3 @@ def _all_families() -> tuple[Family, ...]:
 
 FAMILIES: tuple[Family, ...] = _all_families()
 FAMILY_OF: dict[type[Event], Family] = {event: family for family in FAMILIES for event in family.events}
-TABLES_OF_TOPIC: dict[str, tuple[str, ...]] = {
-    topic: tuple(family.table for family in FAMILIES if family.topic == topic)
-    for topic in dict.fromkeys(family.topic for family in FAMILIES)
-}

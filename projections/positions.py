@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -111,8 +111,3 @@ def move(connection: Connection, schema: str, place: Place, old: Reached, new: R
             f"schema {schema}, {place.topic}/{place.partition}: position is not {old.offset} any more; nothing of this "
             "batch was written. Another projector wrote or the schema was switched by a rebuild: start again"
         )
-
-
-def as_mapping(positions: Mapping[Place, Reached]) -> dict[str, int]:
-    """Return next offsets by ``topic/partition``, for people."""
-    return {f"{place.topic}/{place.partition}": reached.offset for place, reached in sorted(positions.items())}

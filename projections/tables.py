@@ -121,7 +121,6 @@ def _audit_layout() -> Layout:
 
 LAYOUTS: dict[str, Layout] = {family.table: _family_layout(family) for family in FAMILIES} | {"audit": _audit_layout()}
 """Every table rows are copied into, by name."""
-AUDIT = LAYOUTS["audit"].table
 
 POSITIONS = Table(
     "projection_position",
@@ -136,7 +135,7 @@ POSITIONS = Table(
 )
 """How far the tables reach, moved in the transaction that brings the rows."""
 
-QUARANTINED_RECORDS = Table(
+Table(
     "quarantined_records",
     METADATA,
     Column("topic", TEXT.sql, nullable=False),

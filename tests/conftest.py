@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
+import pytest
+
 from tests.kafka_fixture import kafka_broker, kafka_url
 from tests.postgres_fixture import (
     database,
@@ -12,6 +16,14 @@ from tests.postgres_fixture import (
     postgres,
     shared_data,
 )
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say once why tests were not run, whatever the verbosity and however many processes there were."""
+    reasons = Counter(report.longrepr[2] for report in terminalreporter.stats.get("skipped", ()))
+    for reason, count in sorted(reasons.items()):
+        terminalreporter.write_line(f"{count} SKIPPED: {reason.removeprefix('Skipped: ')}", yellow=True)
+
 
 __all__ = [
     "database",

@@ -78,6 +78,12 @@ def test_a_position_liquidated_at_its_own_entry_passes_no_guard() -> None:
     assert not guard_passes(LONG, D(79999), liquidation, D(20))
 
 
+def test_a_stop_exactly_at_the_buffer_passes_and_the_next_tick_does_not() -> None:
+    """Four fifths of the way from 80000 to a liquidation at 79500 are 400, slippage of the stop included."""
+    assert guard_passes(LONG, D(79600), D(79500), D(20))
+    assert not guard_passes(LONG, D("79599.9"), D(79500), D(20))
+
+
 def test_g1a_gets_the_largest_leverage_that_passes() -> None:
     exposure = Exposure(1, D("0.1086"), D(80000))
     tier = tier_for(btc_swap().tiers, MarginMode.ISOLATED, D("10.86"))

@@ -37,6 +37,7 @@ def sized(**changes: Any) -> Size:
 def test_a_long_is_sized_by_the_formula() -> None:
     result = sized()
     assert str(result.formula_notional).startswith("8695.652173")
+    assert str(result.formula_notional / (G1A.entry * G1A.unit)).startswith("10.869565")
     assert result.quantity == D("10.86")
     assert result.notional == D("8688.00")
     assert result.stop_worst == D("79160.4")

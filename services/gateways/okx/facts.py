@@ -28,10 +28,6 @@ class OrderStatus(StrEnum):
     FAILED = "FAILED"
 
 
-TERMINAL = frozenset({OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.FAILED})
-"""States after which only a late fill of a canceled order may still come."""
-
-
 class Category(StrEnum):
     """Who made an order. OTHER: delivery, conversion, TWAP and the like: never ours."""
 

@@ -17,7 +17,7 @@ from projections import generate
 from projections.columns import JSONB_VERSION, PG_EPOCH, json_bytes, leaves
 from projections.connect import connect
 from projections.copying import copy_rows
-from projections.families import FAMILIES, FAMILY_OF, LISTED, TABLES_OF_TOPIC
+from projections.families import FAMILIES, FAMILY_OF, LISTED
 from projections.projectors import Rows, audit, project
 from projections.source import LogPosition
 from projections.tables import LAYOUTS, SCHEMA, column_name, table_of
@@ -69,7 +69,7 @@ def test_every_event_type_is_in_exactly_one_family_and_a_family_is_on_one_topic(
     members = [event for family in FAMILIES for event in family.events]
     assert len(members) == len(set(members)) == len(EVENT_TYPES)
     assert all(len({TOPIC_OF[event].name for event in family.events}) == 1 for family in FAMILIES)
-    assert set(TABLES_OF_TOPIC) == {topic.name for topic in TOPICS}
+    assert {family.topic for family in FAMILIES} == {topic.name for topic in TOPICS}
     assert FAMILIES[: len(LISTED)] == LISTED
 
 
