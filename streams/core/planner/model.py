@@ -16,6 +16,7 @@ from typing import Any
 
 from schemas.envelope import Event, Message
 from schemas.events.common import PlanOrigin, PositionSide
+from schemas.events.context import SourceState
 from schemas.events.model import CompletionFailed, CompletionFailure, CompletionReceived, CompletionRequested
 from schemas.events.plan import DeclineReason, PlanDeclined
 from schemas.plan_document import PlanDocument, PlanDocumentError, no_plan_reason, parse_plan_document
@@ -34,10 +35,12 @@ from streams.core.planner.answers import (
 from streams.core.planner.documents import Resolved, resolve
 from streams.core.planner.prices import sign_of
 from streams.core.planner.rules import Decline, View, held_back
-from streams.core.planner.state import PENDING_MAX, Pending, PlannerState
+from streams.core.planner.state import PENDING_MAX, Note, Pending, PlannerState
 
 RAW_MAX = 32_768
 """Characters of an answer that are looked at; a longer one is no plan document."""
+NEWS_AGE_MAX = 86_400 * SECOND
+"""How long a headline is told, from when we had it."""
 _HUNDRED = Decimal(100)
 _LIMITS = (
     "risk_budget_pct", "stop_distance_pct_min", "stop_distance_pct_max", "collar_pct", "reward_risk_min",
@@ -102,15 +105,35 @@ def _facts(state: PlannerState, settings: TradingSettings, now: int, instrument_
             name: {"score": score.score, "horizon_s": score.horizon_s, "event_id": score.event_id}
             for name, score in view.scores.items()
         },
-        "position_open": view.held,
+        "open_positions": _open_positions(state),
         "limits": {name: str(getattr(settings, name)) for name in _LIMITS},
         "context": [
             {"source": note.source, "text": note.text, "ts_event": note.ts_event, "event_id": note.event_id}
             for note in state.notes
+            if _is_current(state, note, now)
         ],
         "missing_sources": list(missing_sources(state, book, now, view)),
     }
     return json.dumps(facts, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _open_positions(state: PlannerState) -> list[dict[str, str | None]]:
+    """Return what the account holds, by instrument, without its size."""
+    return [
+        {"instrument_id": name, "position_side": book.held_side.value, "avg_entry_price": _text(book.avg_entry_price)}
+        for name, book in sorted(state.books.items())
+        if book.held_side is not None
+    ]
+
+
+def _is_current(state: PlannerState, note: Note, now: int) -> bool:
+    """Return whether a note still says something: a headline of a day, a number while its source delivers.
+
+    A number is written when it changes: an old one holds as long as its source is up.
+    """
+    if not note.subject:
+        return now - note.ts_event <= NEWS_AGE_MAX
+    return state.sources.get(note.source) not in (SourceState.STALE, SourceState.DOWN)
 
 
 def _text(value: Decimal | None) -> str | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from schemas.envelope import Event, Message
 from schemas.events.account import PositionChanged
-from schemas.events.common import Quality, Regime
+from schemas.events.common import PositionSide, Quality, Regime
 from schemas.events.context import NewsItem, OnchainMetric, SourceState, SourceStatus, TrendPoint
 from schemas.events.control import SettingsChanged
 from schemas.events.data import BarClosed, QualityChanged
@@ -66,6 +66,8 @@ class Book:
     quote_age_max: int = AGE_MAX[Channel.QUOTES]
     quality: Quality = Quality.GOOD
     held: bool = False
+    held_side: PositionSide | None = None
+    avg_entry_price: Decimal | None = None
     features: dict[str, float] = field(default_factory=dict)
     features_id: str = ""
     warming_up: tuple[str, ...] = ()
@@ -187,7 +189,10 @@ def _quality(state: PlannerState, event: QualityChanged, message: Message) -> No
 
 
 def _position(state: PlannerState, event: PositionChanged, message: Message) -> None:
-    state.book(event.instrument_id).held = bool(event.quantity)
+    book = state.book(event.instrument_id)
+    book.held = bool(event.quantity)
+    book.held_side = (PositionSide.LONG if event.quantity > 0 else PositionSide.SHORT) if book.held else None
+    book.avg_entry_price = event.avg_entry_price
 
 
 def _trading_state(state: PlannerState, event: TradingStateChanged, message: Message) -> None:

@@ -12,6 +12,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from schemas.envelope import Event, Message
+from schemas.events.account import PositionChanged
 from schemas.events.common import PlanOrigin, Quality, Regime, Side
 from schemas.events.context import NewsItem, OnchainMetric, SourceState, SourceStatus, TrendPoint
 from schemas.events.control import ExecutePlan, GeneratePlan, Planner, TimerFired
@@ -29,8 +30,10 @@ from schemas.events.plan import DeclineReason, PlanDeclined, PlanProposed
 from schemas.ids import output_id
 from schemas.values import SECOND, Micros, Money, Price, Quantity, Rate, Ratio
 from streams.core.planner import STAGE
+from streams.core.planner.model import NEWS_AGE_MAX
 from streams.core.planner.state import NOTES_MAX, PENDING_MAX, PlannerState
 from tests.builders import T0, btc_swap, message, settings_changed
+from tests.events import sample
 from tests.risk_desk import BTC
 from tests.spec import Spec, given
 
@@ -92,7 +95,7 @@ def declined(spec: Spec) -> PlanDeclined:
 def test_a_command_asks_with_facts_limits_and_ids_but_no_account_and_no_size() -> None:
     (asked,) = desk().when(COMMAND).of(CompletionRequested)
     facts = json.loads(asked.facts)
-    assert (facts["instrument_id"], facts["mark_price"], facts["position_open"]) == (BTC, "80000", False)
+    assert (facts["instrument_id"], facts["mark_price"], facts["open_positions"]) == (BTC, "80000", [])
     assert facts["regime"] == {"label": "TREND_UP", "uncertainty": "0.4", "event_id": f"regime-{T0}"}
     assert facts["features"]["atr_14"] == 200.0
     assert facts["limits"]["stop_distance_pct_max"] == "20"
@@ -360,3 +363,32 @@ def test_a_source_that_is_not_up_is_listed_as_missing_and_stops_nothing() -> Non
     assert (
         "mempool" not in spec.when(message(COMMAND.event, event_id="again")).of(CompletionRequested)[0].missing_sources
     )
+
+
+def test_a_headline_is_told_for_a_day_and_a_number_while_its_source_delivers() -> None:
+    spec = desk()
+    spec.when(message(NewsItem("rss", "1", "words", "", None, True), event_id="news"))
+    spec.when(message(OnchainMetric("mempool", "fee", Ratio(D(3)), "sat/vB", None), event_id="fee"))
+    spec.when(message(SourceStatus("mempool", SourceState.UP, None, "", None)))
+
+    def told(ts: int) -> list[str]:
+        asked = spec.when(message(GeneratePlan("paper", BTC, Planner.LLM), ts=ts, event_id=f"ask-{ts}"))
+        facts = json.loads(asked.of(CompletionRequested)[0].facts)
+        return [note["event_id"] for note in facts["context"]]
+
+    assert told(T0 + NEWS_AGE_MAX) == ["news", "fee"]
+    assert told(T0 + NEWS_AGE_MAX + 1) == ["fee"]
+    spec.when(
+        message(SourceStatus("mempool", SourceState.STALE, SourceState.UP, "old", None), ts=T0 + NEWS_AGE_MAX + 2)
+    )
+    assert told(T0 + NEWS_AGE_MAX + 3) == []
+
+
+def test_a_model_is_told_what_the_account_holds_elsewhere_but_not_how_much() -> None:
+    spec = desk()
+    held = replace(sample(PositionChanged, 4), instrument_id="ETH-USDT-SWAP", quantity=Quantity(D(-3)))
+    spec.when(message(replace(held, avg_entry_price=Price(D(1800)))))
+    facts = json.loads(spec.when(COMMAND).of(CompletionRequested)[0].facts)
+    assert facts["open_positions"] == [
+        {"instrument_id": "ETH-USDT-SWAP", "position_side": "SHORT", "avg_entry_price": "1800"}
+    ]
