@@ -238,6 +238,7 @@ def test_the_market_gateways_counts_are_shown_one_by_one() -> None:
     registry = market_registry(counts)
     assert registry.get_sample_value("tapeline_market_frames_total") == 5
     assert registry.get_sample_value("tapeline_market_ticks_total", {"event": "Trade"}) == 1
+    check_metrics(generate_latest(registry).decode(), "market")
     assert registry.get_sample_value("tapeline_market_book_gaps_total") == 3
     assert registry.get_sample_value("tapeline_market_lag_seconds") == 0.25
     counts.frames += 1
