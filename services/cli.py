@@ -120,14 +120,16 @@ def _command(given: Sequence[str]) -> str | None:
 def _callback(
     context: typer.Context,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks and debug logs.")] = False,
-    env_file: Annotated[Path, typer.Option("--env-file", help="Where settings are read from.")] = Path(".env"),
+    env_file: Annotated[
+        Path | None, typer.Option("--env-file", help="Where settings are read from; default .env, if it is there.")
+    ] = None,
     until_stdin_closes: Annotated[
         bool, typer.Option("--until-stdin-closes", help="Stop when standard input closes: for supervisors.")
     ] = False,
 ) -> None:
     if until_stdin_closes:
         end_with_parent()
-    context.obj = Options(debug=debug, env_file=env_file)
+    context.obj = Options(debug=debug, env_file=env_file or Path(".env"), env_file_given=env_file is not None)
 
 
 def _not_loaded() -> None:

@@ -121,7 +121,8 @@ class Services:
         """Start ``tapeline ARGUMENTS`` under a name."""
         self._commands[name] = list(arguments)
         self._restarts.setdefault(name, Restarts()).started(self._clock())
-        command = [sys.executable, "-m", "services.cli", "--until-stdin-closes", "--env-file", str(self._env_file)]
+        named = ["--env-file", str(self._env_file)] if self._env_file.exists() else []  # .env may be absent
+        command = [sys.executable, "-m", "services.cli", "--until-stdin-closes", *named]
         with self.log_of(name).open("ab") as output:
             self._running[name] = subprocess.Popen(
                 [*command, *arguments],

@@ -259,14 +259,15 @@ def load_settings(
     *,
     environ: Mapping[str, str] | None = None,
     env_file: Path | None = Path(".env"),
+    env_file_given: bool = False,
     overrides: Mapping[str, str] | None = None,
 ) -> Settings:
     """Return the settings in force: command-line overrides over the environment over ``.env`` over defaults.
 
-    ``overrides``: values by variable name. Raises SettingsError listing every unknown or invalid variable, never
-    showing the value of a secret.
+    ``overrides``: values by variable name. ``env_file_given``: somebody named the file, so it must be there. Raises
+    SettingsError listing every unknown or invalid variable, never showing the value of a secret.
     """
-    from_file = _read_env_file(env_file) if env_file is not None and env_file.is_file() else {}
+    from_file = {} if env_file is None else _read_env_file(env_file, given=env_file_given)
     environment = dict(os.environ if environ is None else environ)
     problems = [*_unknown(from_file, where=str(env_file), strict=True), *_unknown(environment, where="environment")]
     merged = {**from_file, **environment, **(overrides or {})}
@@ -283,7 +284,23 @@ def load_settings(
     return Settings(service, trading)
 
 
-def _read_env_file(path: Path) -> dict[str, str]:
+def _read_env_file(path: Path, *, given: bool) -> dict[str, str]:
+    """Return what the file sets. Raises SettingsError for one that was named and is not there, or is no text file."""
+    name = f"--env-file {path}" if given else str(path)
+    if path == Path(os.devnull) or not (given or path.exists()):
+        return {}
+    if not path.exists():
+        raise SettingsError(f"{name}: no such file; name one that is there, or leave the option out")
+    if not path.is_file():
+        raise SettingsError(f"{name}: is no file; settings are read from a text file, NAME=VALUE a line")
+    try:
+        binary = "\0" in path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(f"{name}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        binary = True
+    if binary:
+        raise SettingsError(f"{name}: is not text; settings are read from a text file, NAME=VALUE a line")
     source = DotEnvSettingsSource(ServiceSettings, env_file=path, env_file_encoding="utf-8", case_sensitive=True)
     return {name: value or "" for name, value in source.env_vars.items()}
 

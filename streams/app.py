@@ -29,7 +29,7 @@ from streams.agents import declare_trader
 from streams.core.stage import Stage
 from streams.journal import Incurable, TraderStopped
 from streams.log import create_log, open_log
-from streams.log.base import LogError
+from streams.log.base import EventLog, LogError
 from streams.log.kafka import KafkaAddress
 from streams.pipeline import CODE_VERSION
 from streams.shards import Shards
@@ -180,10 +180,7 @@ def run_worker(
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())  # a fetch takes a dozen turns of the loop to its trader
     log = open_log(log_url)
     create_log(log, shards=shards)
-    if until_idle and (empty := [shard for shard in range(shards) if not log.end_offset("settings", shard)]):
-        raise LogError(
-            f"shard {empty[0]} has no settings yet: nothing can be taken; `tapeline feed import` writes them"
-        )
+    look_for_settings(log, shards, needed=until_idle)
 
     def make_trader(shard: int) -> Trader:
         return Trader(log, shard, stages, worker=worker_id, code_version=code_version)
@@ -201,6 +198,18 @@ def run_worker(
     watchdog.join()  # it asks the log
     log.close()
     return code
+
+
+def look_for_settings(log: EventLog, shards: int, *, needed: bool) -> None:
+    """Say that nothing can be taken yet where a shard has no settings. Raises LogError where they are ``needed``."""
+    empty = [shard for shard in range(shards) if not log.end_offset("settings", shard)]
+    if empty and needed:
+        raise LogError(
+            f"shard {empty[0]} has no settings yet: nothing can be taken; `tapeline feed import` writes them"
+        )
+    if empty:
+        which = "new, empty log" if len(empty) == shards else f"shard {empty[0]} is new and empty"
+        logger.info("%s: waiting for a feed (`tapeline feed import FILE`, `tapeline gateway okx-market`)", which)
 
 
 def _terminate_self() -> None:

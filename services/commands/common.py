@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -32,6 +33,16 @@ API_PORT_BY = "--port or TAPELINE_API_PORT"
 JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON for machines.")]
 
 
+OPTION_OF = {
+    "TAPELINE_LOG": "--log",
+    "TAPELINE_DB": "--db",
+    "TAPELINE_METRICS_PORT": "--metrics-port",
+    "TAPELINE_API_HOST": "--host",
+    "TAPELINE_API_PORT": "--port",
+}
+"""The option that goes before a variable."""
+
+
 class CliError(Exception):
     """An error of ours with its exit code; the message is one line that says what to do."""
 
@@ -46,6 +57,7 @@ class Options:
 
     debug: bool
     env_file: Path
+    env_file_given: bool = False
 
 
 def load(
@@ -62,6 +74,7 @@ def load(
     ``more``: further options by variable name; None: not given. ``service``: a process that runs on logs at the level
     set; a command that answers and ends logs warnings only, unless ``--debug``. Raises SettingsError.
     """
+    from schemas.settings import SettingsError
     from services.settings import load_settings
 
     options: Options = context.obj
@@ -72,12 +85,23 @@ def load(
         "TAPELINE_LOG_LEVEL": "DEBUG" if options.debug else None,
     }
     overrides = {name: value for name, value in {**given, **(more or {})}.items() if value is not None}
-    settings = load_settings(env_file=options.env_file, overrides=overrides)
+    try:
+        settings = load_settings(env_file=options.env_file, env_file_given=options.env_file_given, overrides=overrides)
+    except SettingsError as error:
+        raise CliError(_by_option(str(error), overrides)) from error
     from services.logs import configure_logs
 
     quiet = not service and not options.debug and settings.service.log_level in ("DEBUG", "INFO")
     configure_logs(level="WARNING" if quiet else settings.service.log_level, secrets=settings.secrets())
     return settings
+
+
+def _by_option(problems: str, overrides: Mapping[str, str]) -> str:
+    """Return the problems with the option in place of its variable where the value came from the command line."""
+    for variable, option in OPTION_OF.items():
+        if variable in overrides:
+            problems = re.sub(rf"(?:^|(?<=; )){variable}(?=[ :=])", option, problems)
+    return problems
 
 
 def refuse_recording_elsewhere(settings: Settings) -> None:

@@ -32,6 +32,8 @@ REQUIRED = (
     "litellm",
 )
 STREAMS = ("faust-streaming", "aiokafka", "confluent-kafka")
+CONFIGURED = ("orders", "language model", "context", "alerts", "control token", "log", "database")
+"""What the settings decide, and so nothing can be said about without them."""
 Finding = tuple[str, str, str]
 """What was looked at, ``ok``, ``missing``, ``invalid`` or ``note``, and words."""
 
@@ -82,9 +84,10 @@ def _configured(context: typer.Context) -> list[Finding]:
     from services.settings import load_settings
 
     try:
-        settings = load_settings(env_file=context.obj.env_file)
+        settings = load_settings(env_file=context.obj.env_file, env_file_given=context.obj.env_file_given)
     except SettingsError as error:
-        return [("settings", "invalid", redact_text(str(error)))]
+        unknown = [(what, "note", "not checked: settings are invalid") for what in CONFIGURED]
+        return [("settings", "invalid", redact_text(str(error))), *unknown]
     service = settings.service
     return [
         ("settings", "ok", f"account {settings.trading.account_id}, digest {settings.trading.digest()}"),
@@ -131,7 +134,8 @@ def _model(settings: Settings) -> Finding:
         without = "every question is answered by the rules" if asked else "the rules decide"
         return "language model", "note", f"TAPELINE_LLM_MODEL is not set: {without}"
     keys = [f"{access.model} ({'key set' if access.api_key else 'no key'})" for access in models]
-    return "language model", "ok", f"{', then '.join(keys)}, asked by `{program()} llm`"
+    who = f"asked by `{program()} llm`, which says at its start whether it can; not checked here"
+    return "language model", "note", f"{', then '.join(keys)}, {who}"
 
 
 def _context(settings: Settings) -> Finding:

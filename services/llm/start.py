@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
 from services.llm.asker import Asker
 from services.llm.budget import Amount, Budget
-from services.llm.options import models_of
+from services.llm.options import ModelAccess, models_of
 from services.llm.provider import Provider
 from services.llm.service import CompletionService, ServiceCounts
 from services.llm.topic import CompletionsTopic
@@ -39,7 +39,7 @@ async def run_service(log: EventLog, settings: Settings, *, stopped: Callable[[]
     with serve_metrics(meter.metrics.registry, host=options.metrics_host, port=options.metrics_port):
         provider = Provider()
         try:
-            _tell(provider, [access.model for access in models])
+            _tell(provider, models)
             if not await _begun(log, shard, stopped):
                 return ServiceCounts()
             now = _clock(log, shard)
@@ -56,13 +56,16 @@ def _clock(log: EventLog, shard: int) -> Callable[[], int]:
     return lambda: market_time(log, shard)
 
 
-def _tell(provider: Provider, models: list[str]) -> None:
+def _tell(provider: Provider, models: Sequence[ModelAccess]) -> None:
     if not models:
         _log.warning("no model is set: every request is answered so", variable="TAPELINE_LLM_MODEL")
-    for model in models:
-        known = provider.prices(model) is not None
+    for access in models:
+        if (lacking := provider.missing(access)) is not None:
+            _log.warning("model cannot be asked: every request to it fails so", model=access.model, detail=lacking)
+            continue
+        known = provider.prices(access.model) is not None
         words = "" if known else "its price is unknown: it counts as 0 USD, only the tokens bind"
-        _log.info("model", model=model, price_known=known, detail=words)
+        _log.info("model", model=access.model, price_known=known, detail=words)
 
 
 async def _begun(log: EventLog, shard: int, stopped: Callable[[], bool]) -> bool:

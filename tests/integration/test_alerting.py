@@ -146,7 +146,7 @@ def test_the_command_shows_a_day_and_hands_it_over_when_asked(
 ) -> None:
     def review(*arguments: str) -> int:
         with pytest.raises(SystemExit) as ended:
-            main(["--env-file", "/nowhere", "review", "day", *arguments, "--db", dsn])
+            main(["--env-file", "/dev/null", "review", "day", *arguments, "--db", dsn])
         return int(ended.value.code or 0)
 
     assert review(str(DAY), "--json") == 0

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 import pytest
+from structlog.testing import capture_logs
 
 from schemas.envelope import NOT_SEQUENCED
 from schemas.events.model import CompletionFailed, CompletionFailure, CompletionReceived, CompletionsClaimed
@@ -236,9 +237,12 @@ def test_without_a_model_or_its_key_every_request_is_answered_so_at_once(
     fake: FakeOpenAI, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], says: str
 ) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    event = failed(fake, Says(plan()), **variables)
+    with capture_logs() as said:
+        event = failed(fake, Says(plan()), **variables)
     assert (event.reason, event.attempts, event.messages) == (CompletionFailure.NOT_CONFIGURED, 0, ())
     assert says in event.detail
+    (warning,) = [row for row in said if row["log_level"] == "warning"]
+    assert says.rpartition(": ")[2] in str(warning)
     assert fake.asked == []
 
 

@@ -108,7 +108,9 @@ def test_log_commands_do_not_load_the_api_or_the_stages() -> None:
         (["log", "cat", "tick"], 2, "tick: no such topic"),
         (["log", "cat", "ticks", "--type", "Bar"], 2, "--type Bar: ticks carries Trade"),
         (["log", "cat", "ticks", "--limit", "0"], 2, "--limit"),
-        (["log", "topics", "--log", "redis://x"], 2, "TAPELINE_LOG: must start with"),
+        (["log", "topics", "--log", "redis://x"], 2, "tapeline: --log: must start with sqlite:///"),
+        (["worker", "--metrics-port", "70000"], 2, "--metrics-port: "),
+        (["projector", "--db", "mysql://x"], 2, "--db must start with embedded:"),
         (["log", "topics", "--log", "sqlite:///none.db"], 3, "none.db: no such log"),
         (["feed", "import", "none.csv"], 2, "none.csv"),
         (["run", "--feed", "okx", "--speed", "2"], 2, "--feed okx: the market is live; it goes without"),
@@ -151,6 +153,33 @@ def test_the_settings_file_may_be_named_before_the_command(run: Run, tmp_path: P
     (tmp_path / "mine.env").write_text(f"TAPELINE_LOG={url(log)}\n")
     assert run("--env-file", "mine.env", "log", "topics")[0] == 0
     assert run("--env-file=mine.env", "log", "topics")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("none.env", "no such file; name one that is there, or leave the option out"),
+        ("folder.env", "is no file; settings are read from a text file, NAME=VALUE a line"),
+        ("binary.env", "is not text; settings are read from a text file, NAME=VALUE a line"),
+        ("latin.env", "is not text; settings are read from a text file, NAME=VALUE a line"),
+    ],
+)
+def test_a_settings_file_that_was_named_must_be_one(run: Run, tmp_path: Path, name: str, says: str) -> None:
+    (tmp_path / "folder.env").mkdir()
+    (tmp_path / "binary.env").write_bytes(b"TAPELINE_SHARD=0\n\0")
+    (tmp_path / "latin.env").write_bytes(b"# \xe9t\xe9\n")
+    assert run("--env-file", name, "log", "topics") == (2, "", f"tapeline: --env-file {name}: {says}\n")
+    (found, *_) = json.loads(run("--env-file", name, "doctor", "--json")[1])[-8:]
+    assert (found["what"], found["state"], found["detail"]) == ("settings", "invalid", f"--env-file {name}: {says}")
+
+
+def test_only_the_default_settings_file_may_be_absent(run: Run, tmp_path: Path, log: SqliteLog) -> None:
+    assert run("log", "topics", "--log", url(log))[0] == 0
+    assert run("--env-file", "/dev/null", "log", "topics", "--log", url(log))[0] == 0
+    assert run("--env-file", ".env", "log", "topics", "--log", url(log))[0] == 2
+    (tmp_path / ".env").mkdir()
+    code, _, err = run("log", "topics", "--log", url(log))
+    assert (code, err.startswith("tapeline: .env: is no file; ")) == (2, True)
 
 
 def test_a_switch_to_real_money_without_its_mode_is_refused(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -312,6 +341,15 @@ def test_doctor_looks_at_everything_and_creates_nothing(run: Run, tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
+def test_doctor_says_nothing_about_what_invalid_settings_decide(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAPELINE_RISK_BUDGET_PCT", "11")
+    code, out, _ = run("doctor", "--json")
+    found = {row["what"]: (row["state"], row["detail"]) for row in json.loads(out)}
+    assert (code, found["settings"][0]) == (3, "invalid")
+    for what in ("orders", "language model", "context", "alerts", "control token", "log", "database"):
+        assert found[what] == ("note", "not checked: settings are invalid")
+
+
 def test_doctor_says_which_model_would_be_asked(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def model() -> tuple[str, str]:
         rows = {row["what"]: (row["state"], row["detail"]) for row in json.loads(run("doctor", "--json")[1])}
@@ -321,7 +359,8 @@ def test_doctor_says_which_model_would_be_asked(run: Run, monkeypatch: pytest.Mo
     monkeypatch.setenv("TAPELINE_LLM_MODEL", "openai/gpt-5-mini")
     monkeypatch.setenv("TAPELINE_LLM_API_KEY", "sk-not-shown-0123456789")
     state, detail = model()
-    assert (state, detail.split(",")[0]) == ("ok", "openai/gpt-5-mini (key set)")
+    assert (state, detail.split(",")[0]) == ("note", "openai/gpt-5-mini (key set)")
+    assert detail.endswith("`tapeline llm`, which says at its start whether it can; not checked here")
     monkeypatch.setenv("TAPELINE_LLM_API_BASE", "http://models.example")
     assert model()[0] == "invalid"
 

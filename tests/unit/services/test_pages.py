@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +17,7 @@ from streams.log.memory import MemoryLog
 
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
-    settings = load_settings(environ={}, env_file=Path("none"))
+    settings = load_settings(environ={}, env_file=None)
     return create_app(MemoryLog(), ReadDatabase("postgresql://nobody@127.0.0.1:1/nothing"), settings).openapi()
 
 
