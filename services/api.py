@@ -10,12 +10,12 @@ import structlog
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 
 from services.control.commands import CommandDesk
 from services.control.router import control_router
-from services.errors import ApiError, FieldError
+from services.errors import ERRORS, ApiError, FieldError
 from services.metrics.http import add_metrics
 from services.pages import POLICY, docs_page
 from services.query import registry
@@ -43,7 +43,9 @@ def create_app(log: EventLog, database: ReadDatabase, settings: Settings) -> Fas
     service, trading = settings.service, settings.trading
     token = None if service.api_token is None else service.api_token.get_secret_value()
     desk = CommandDesk(log, shard=service.shard, account_id=trading.account_id, instruments=trading.instruments_allowed)
-    app = FastAPI(title="Tapeline", version=CODE_VERSION, description=DESCRIPTION, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Tapeline", version=CODE_VERSION, description=DESCRIPTION, docs_url=None, redoc_url=None, responses=ERRORS
+    )
     app.include_router(health_router(log, database, shard=service.shard, version=CODE_VERSION))
     app.include_router(reads_router(database))
     app.include_router(audit_router(database))
@@ -78,6 +80,10 @@ def serve(settings: Settings) -> None:
 
 
 def _add_docs(app: FastAPI) -> None:
+    @app.get("/", include_in_schema=False)
+    async def root() -> RedirectResponse:
+        return RedirectResponse("docs")
+
     @app.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> HTMLResponse:
         page = docs_page(app.openapi(), str(request.base_url))

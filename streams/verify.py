@@ -259,6 +259,7 @@ class _Stored:
             for topic, (offset, seq) in place.outputs.items()
         }
         self._ready: dict[str, list[Accepted]] = {topic: [] for topic in place.outputs}
+        self._torn: set[str] = set()  # topics with a record ahead that cannot be read
 
     def compare(self, output: Output) -> Difference | None:
         """Return how a re-run output differs from the stored one with its number; None: not at all."""
@@ -283,8 +284,20 @@ class _Stored:
     def _next(self, topic: str) -> Accepted | None:
         ready, reader = self._ready[topic], self._readers[topic]
         while not ready and reader.lag() > 0:
-            ready.extend(reversed(reader.poll(READ_AHEAD)))
+            ready.extend(reversed(self._ahead(reader)))
         return ready.pop() if ready else None
+
+    def _ahead(self, reader: SeqReader) -> list[Accepted]:
+        """Read ahead, but not past what cannot be read: what stands before it is compared first, so that the difference
+        carries the number and step of the record itself."""
+        place = reader.offset, reader.seq
+        if reader.topic not in self._torn:
+            try:
+                return reader.poll(READ_AHEAD)
+            except CodecError:
+                self._torn.add(reader.topic)
+                reader.offset, reader.seq = place
+        return reader.poll(1)
 
 
 def describe(envelope: Envelope, event: Event) -> str:

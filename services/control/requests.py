@@ -62,11 +62,8 @@ def only(body: Mapping[str, Any], *known: str) -> None:
     """Refuse fields that are not known."""
     unknown = [name for name in body if name not in known]
     if unknown:
-        raise ApiError(
-            422,
-            f"{unknown[0]}: unknown field",
-            errors=[{"field": name, "reason": f"unknown field; known: {', '.join(known)}"} for name in unknown],
-        )
+        reason = f"unknown field; allowed: {', '.join(known)}"
+        raise ApiError(422, f"{unknown[0]}: {reason}", errors=[{"field": name, "reason": reason} for name in unknown])
 
 
 def text(body: Mapping[str, Any], field: str, *, required: bool = False) -> str | None:

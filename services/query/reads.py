@@ -10,14 +10,15 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from starlette.datastructures import QueryParams
 
-from schemas.timeframes import TIMEFRAMES
 from schemas.values import Micros
 from services.errors import invalid
 from services.moments import parse_moment
 from services.query.database import CursorError, Page, ReadDatabase
+from services.query.vocabulary import words_of
 
 LIMIT_MAX = 1000
 LIMIT = 100
+ORDERS = ("desc", "asc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ def reads_router(database: ReadDatabase) -> APIRouter:
     """Return one GET route a resource."""
     router = APIRouter(tags=["read"])
     for resource in RESOURCES:
-        documented = {"parameters": [_parameter(name, words) for name, words in _parameters(resource).items()]}
+        documented = {"parameters": [_parameter(resource, name, says) for name, says in _parameters(resource).items()]}
         route = router.get(f"/{resource.path}", summary=resource.says, name=resource.path, openapi_extra=documented)
         route(_endpoint(database, resource))
     return router
@@ -101,11 +102,19 @@ def _parameters(resource: Resource) -> dict[str, str]:
     }
 
 
-def _parameter(name: str, words: str) -> dict[str, Any]:
+def _parameter(resource: Resource, name: str, says: str) -> dict[str, Any]:
     schema: dict[str, Any] = {"type": "string"}
-    if name == "timeframe":
-        schema["enum"] = list(TIMEFRAMES)
-    return {"name": name, "in": "query", "required": False, "description": words, "schema": schema}
+    words = _words(resource, name)
+    if words:
+        schema["enum"] = list(words)
+    return {"name": name, "in": "query", "required": False, "description": says, "schema": schema}
+
+
+def _words(resource: Resource, name: str) -> tuple[str, ...]:
+    """Return the words a parameter is one of; empty: it takes any value."""
+    if name == "order":
+        return ORDERS
+    return words_of(resource.tables, name) if name in resource.filters else ()
 
 
 def page_of(resource: Resource, query: QueryParams) -> Page:
@@ -116,11 +125,9 @@ def page_of(resource: Resource, query: QueryParams) -> Page:
             raise invalid(name, f"/{resource.path} has no such parameter; it has {', '.join(known)}")
         if len(query.getlist(name)) > 1:
             raise invalid(name, "given twice")
-    if query.get("order", "desc") not in ("asc", "desc"):
-        raise invalid("order", f"{query['order'][:40]!r} must be asc or desc")
-    timeframe = query.get("timeframe")
-    if timeframe is not None and timeframe not in TIMEFRAMES:
-        raise invalid("timeframe", f"{timeframe[:40]!r} must be one of {', '.join(TIMEFRAMES)}")
+        words = _words(resource, name)
+        if words and query[name] not in words:
+            raise invalid(name, f"{query[name][:40]!r} must be one of {', '.join(words)}")
     return Page(
         time=resource.time,
         filters={name: query[name].replace("\x00", "") for name in resource.filters if name in query},

@@ -13,12 +13,19 @@ from fastapi.responses import JSONResponse
 
 from schemas.avro_types import NAMESPACE
 from schemas.codec import CodecError, latest_version, schema_ids, schema_text
+from services.errors import described
 
 MEDIA_TYPE = "application/vnd.schemaregistry.v1+json"
 SUBJECT_NOT_FOUND, VERSION_NOT_FOUND, SCHEMA_NOT_FOUND, INVALID_VERSION = 40401, 40402, 40403, 42202
 """Error codes of the registry's REST API. Source: Confluent Schema Registry API reference, errors."""
 
-router = APIRouter(tags=["schemas"])
+
+_ERRORS = described(
+    "An error, as a Confluent registry says it.",
+    {"error_code": {"type": "integer"}, "message": {"type": "string"}},
+    required=["error_code", "message"],
+)
+router = APIRouter(tags=["schemas"], responses=_ERRORS)
 
 
 def _answer(content: Any) -> JSONResponse:

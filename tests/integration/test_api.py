@@ -287,8 +287,17 @@ def test_the_api_describes_the_bodies_it_takes(api: httpx.Client) -> None:
     assert paths["/risk/pause"]["post"]["requestBody"]["required"] is False
 
 
+def test_an_unknown_field_is_refused_with_the_ones_there_are(api: httpx.Client) -> None:
+    response = api.post("/risk/override", json={"limit": "heat_pct_max", "value": "5", "reason": "x"})
+    assert (response.status_code, response.json()["detail"]) == (
+        422,
+        "limit: unknown field; allowed: name, value, reason",
+    )
+
+
 def test_the_documentation_is_a_page_of_its_own(api: httpx.Client) -> None:
-    response = api.get("/docs")
+    response = api.get("/", follow_redirects=True)
+    assert str(response.url) == f"{api.base_url}/docs"
     assert (response.status_code, response.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert response.headers["content-security-policy"].startswith("default-src 'none'")
     assert f"{api.base_url}/bars" in response.text

@@ -49,3 +49,21 @@ def test_what_the_document_says_is_text_not_markup() -> None:
     }
     page = docs_page(document, "http://h/'<s>")
     assert re.findall(r"<(?:b|i|u|s|script|img)>|<img", page) == []
+
+
+def test_errors_are_described_as_they_are_sent(document: dict[str, Any]) -> None:
+    assert "HTTPValidationError" not in str(document)
+    for path, verbs in document["paths"].items():
+        for operation in verbs.values():
+            assert "422" not in operation["responses"]
+            told = operation["responses"]["default"]["content"]["application/json"]["schema"]
+            ours = ["error_code", "message"] if operation["tags"] == ["schemas"] else ["detail"]
+            assert told["required"] == ours, path
+    fields = document["paths"]["/orders"]["get"]["responses"]["default"]["content"]["application/json"]["schema"]
+    assert fields["properties"]["errors"]["items"]["required"] == ["field", "reason"]
+
+
+def test_a_filter_over_a_closed_list_shows_its_words(document: dict[str, Any]) -> None:
+    shown = {each["name"]: each["schema"].get("enum") for each in document["paths"]["/orders"]["get"]["parameters"]}
+    assert shown["purpose"] == ["ENTRY", "STOP", "TARGET", "EXIT"]
+    assert shown["plan_id"] is None

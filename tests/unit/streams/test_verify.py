@@ -117,9 +117,11 @@ def test_an_output_that_cannot_be_read_is_named_wherever_it_stands_also_where_a_
     for index in range(finished_log().end_offset("signals", 0)):
         log = finished_log()
         records = log._partitions["signals"][0]
+        step = decode(records[index].value)[0].step
         records[index] = replace(records[index], value=b"torn")
         difference = verify(log, 0, STAGES).difference
         assert difference is not None
+        assert (difference.step, difference.detail.partition(":")[0]) == (step, f"signals seq {index}")
         assert (difference.what, f"signals[0] offset {index}: not Confluent" in difference.detail) == ("signals", True)
 
 
