@@ -61,10 +61,10 @@ def refusal(state: AccountState, event: TransferCash) -> RefusalCode | None:
 
 
 def transfer_events(state: AccountState, event: TransferCash, command_id: str) -> tuple[Event, ...]:
-    """Return the answer to a transfer command, and the flow if it is done."""
+    """Return the answer to a transfer command, which says the cash after it, and the flow if it is done."""
     code = refusal(state, event)
     outcome = CommandOutcome.REFUSED if code else CommandOutcome.DONE
-    detail = f"amount={event.amount}, cash={state.cash}"
+    detail = f"amount={event.amount}, cash={transfer(state, event).cash}"
     if code is RefusalCode.UNKNOWN_ACCOUNT:
         detail = f"{event.account_id}: this shard's account is {state.account_id or 'none before the first settings'}"
     handled = CommandHandled(command_id, event.account_id, outcome, code, detail)

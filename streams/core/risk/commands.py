@@ -49,7 +49,8 @@ def _standing(causes: Causes) -> str:
 
 
 def _kill(state: RiskState, event: KillSwitch, causes: Causes) -> Answer:
-    return None, f"{_standing(causes)}; {len(state.positions) if event.flatten else 0} positions to close"
+    closed = len(state.positions) if event.flatten else 0
+    return None, f"{_standing(causes)}; {closed} positions to close, {len(_working(state))} entries to cancel"
 
 
 def _override(state: RiskState, event: OverrideLimit, causes: Causes) -> Answer:
@@ -64,8 +65,18 @@ def _close(state: RiskState, event: ClosePosition, causes: Causes) -> Answer:
     theirs = beside(state, event.instrument_id)
     if not theirs and not has_exposure(state, event.instrument_id):
         return RefusalCode.NO_POSITION, f"{event.instrument_id}: neither a position nor a working entry"
-    detail = f", {plain(abs(theirs))} that no plan opened included" if theirs else ""
-    return None, f"{event.instrument_id}: closing at market{detail}"
+    entries = _working(state).count(event.instrument_id)
+    parts = [
+        "closing at market" if theirs or event.instrument_id in state.positions else "no position to close",
+        *([f"{plain(abs(theirs))} that no plan opened included"] if theirs else []),
+        *([f"{entries} entries to cancel"] if entries else []),
+    ]
+    return None, f"{event.instrument_id}: {', '.join(parts)}"
+
+
+def _working(state: RiskState) -> list[str]:
+    """Return the instrument of every entry that still works."""
+    return [entry.instrument_id for entry in state.reservations.values() if entry.open_share() > 0]
 
 
 def _timer(state: RiskState, event: TimerFired, causes: Causes) -> Answer:

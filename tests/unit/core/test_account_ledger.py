@@ -165,6 +165,13 @@ def test_a_transfer_the_cash_does_not_cover_is_refused(amount: str, code: str) -
     assert (handled.command_id, handled.outcome, handled.code) == ("f" * 32, CommandOutcome.REFUSED, code)
 
 
+def test_a_transfer_is_answered_with_the_cash_after_it_and_a_refused_one_with_what_there_is() -> None:
+    (done,) = account().when(transfer("150.5")).of(CommandHandled)
+    assert (done.outcome, done.detail) == (CommandOutcome.DONE, "amount=150.5, cash=10150.5")
+    (refused,) = account().when(transfer("-10000")).of(CommandHandled)
+    assert (refused.outcome, refused.detail) == (CommandOutcome.REFUSED, "amount=-10000, cash=10000")
+
+
 def test_a_transfer_before_the_books_are_open_is_refused() -> None:
     spec = given(STAGE, settings_changed()).when(transfer("100"))
     assert [event.code for event in spec.of(CommandHandled)] == ["NOT_RECONCILED"]

@@ -222,9 +222,22 @@ def test_close_without_anything_to_close_is_refused(instrument_id: str, code: st
     assert spec.of(ReductionApproved) == []
 
 
-def test_close_reaches_a_working_entry() -> None:
-    spec = desk(plan())
-    assert answer(spec, ClosePosition("paper", BTC)).outcome is CommandOutcome.DONE
+def test_close_reaches_a_working_entry_and_says_so() -> None:
+    handled = answer(desk(plan()), ClosePosition("paper", BTC))
+    assert (handled.outcome, handled.detail) == (
+        CommandOutcome.DONE,
+        f"{BTC}: no position to close, 1 entries to cancel",
+    )
+    handled = answer(desk(position("1")), ClosePosition("paper", BTC))
+    assert handled.detail == f"{BTC}: closing at market"
+
+
+def test_kill_says_how_many_entries_it_cancels() -> None:
+    handled = answer(desk(plan()), KillSwitch("paper", flatten=True))
+    assert handled.detail.endswith("; 0 positions to close, 1 entries to cancel")
+    ended = EntryEnded("p1", "paper", BTC, "c1", EntryEnd.EXPIRED, Quantity(D(0)))
+    handled = answer(desk(plan(), ended, position("1")), KillSwitch("paper", flatten=True))
+    assert handled.detail.endswith("; 1 positions to close, 0 entries to cancel")
 
 
 @pytest.mark.parametrize(
