@@ -15,7 +15,8 @@ import structlog
 from services.metrics.catalog import Metrics
 from streams.core.stage import Stage
 from streams.log.base import EventLog, LogError
-from streams.verify import Difference, Report, verify
+from streams.stored import Difference
+from streams.verify import Report, verify
 
 HOUR_S = 3_600.0
 _log = structlog.get_logger("tapeline.verifier")

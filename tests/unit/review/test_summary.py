@@ -17,7 +17,8 @@ from schemas.values import SECOND, Micros, Money, Percent, Price, Quantity, Rate
 from services.review.labels import LABELS, word
 from services.review.run import Run, funding_gaps, take
 from services.review.summary import pad, render, short
-from streams.verify import Difference, Report
+from streams.stored import Difference
+from streams.verify import Report
 from tests.builders import at, message, settings_changed
 from tests.events import sample
 
