@@ -154,10 +154,11 @@ def _report(error: BaseException, debug: bool) -> int:
     message = formatted() if callable(formatted) else str(error)
     table = getattr(error, "table", "")
     sys.stderr.write(f"tapeline: {safe_text(' '.join(message.split()))}\n" + (f"{table}\n" if table else ""))
-    return _code_of(error)
+    return exit_code_of(error)
 
 
-def _code_of(error: BaseException) -> int:
+def exit_code_of(error: BaseException) -> int:
+    """Return the exit code of an error a user can do something about."""
     own = getattr(error, "exit_code", None)
     if isinstance(own, int):
         return own

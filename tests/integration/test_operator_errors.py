@@ -12,7 +12,11 @@ import pytest
 
 from schemas.settings import TradingSettings
 from services.bootstrap import prepare_log
+from services.cli import exit_code_of
+from services.demo import DemoError, run_demo
+from services.feeds import open_feed
 from services.feeds.synthetic import synthetic_feed
+from streams.journal import TraderStopped
 from streams.log import open_log
 from streams.log.base import NewRecord
 from tests.unit.services.test_feeds_bars import BARS, bar_rows, write
@@ -64,18 +68,25 @@ def test_the_worker_says_it_in_one_log_line_and_exits_1(home: Path) -> None:
     assert done.returncode == 1
 
 
-@pytest.mark.postgres
-def test_the_demo_on_sqlite_says_it_in_one_line(home: Path) -> None:
-    url = with_garbage(f"sqlite:///{home}/log.db")
-    places = ["--feed", str(feed_file(home)), "--log", url, "--folder", str(home / "demo")]
-    assert_said_in_one_line(tapeline(home, "demo", *places))
+def assert_the_demo_says_it(home: Path, url: str) -> None:
+    """Run the demo's phases on a log that ``tapeline demo`` would refuse, without a database: trading ends first."""
+    nowhere = "postgresql://nobody@127.0.0.1:1/none"
+    with pytest.raises((TraderStopped, DemoError)) as ended:
+        run_demo(
+            open_feed([feed_file(home)]), TradingSettings(), dsn=nowhere, log_url=with_garbage(url), language="en",
+            progress=lambda *_: None,
+        )  # fmt: skip
+    assert [words for words in WORDS if words not in str(ended.value)] == []
+    assert exit_code_of(ended.value) == 1
 
 
-@pytest.mark.postgres
+def test_the_demo_on_sqlite_says_it_in_one_message(home: Path) -> None:
+    assert_the_demo_says_it(home, f"sqlite:///{home}/log.db")
+
+
 @pytest.mark.kafka
-def test_the_demo_on_kafka_says_it_in_one_line(home: Path, kafka_url: str) -> None:
-    places = ["--feed", str(feed_file(home)), "--log", with_garbage(kafka_url), "--folder", str(home / "demo")]
-    assert_said_in_one_line(tapeline(home, "demo", *places))
+def test_the_demo_on_kafka_says_it_in_one_message(home: Path, kafka_url: str) -> None:
+    assert_the_demo_says_it(home, kafka_url)
 
 
 @pytest.mark.postgres
