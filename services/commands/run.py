@@ -126,8 +126,13 @@ def _refuse_to_start(settings: Settings, *, live: bool, api: bool) -> None:
     """Raise CliError or CannotListen before anything is started that could not go on."""
     if not live:
         refuse_recording_elsewhere(settings)
+    service = settings.service
+    if service.metrics_port:
+        raise CliError(
+            f"TAPELINE_METRICS_PORT={service.metrics_port}: the services of `run` cannot share a port; "
+            "0 gives each a free one, empty none"
+        )
     if api:
-        service = settings.service
         refuse_taken(Address(service.api_host, service.api_port, "TAPELINE_API_HOST", API_PORT_BY))
 
 

@@ -63,6 +63,18 @@ def test_a_port_in_use_is_one_line_and_exit_3(
     assert "http://" not in captured.err
 
 
+def test_run_does_not_give_one_metrics_port_to_all_its_services(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    monkeypatch.setenv("TAPELINE_METRICS_PORT", "9100")
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["run"])
+    says = "tapeline: TAPELINE_METRICS_PORT=9100: the services of `run` cannot share a port; "
+    assert (ended.value.code, capsys.readouterr().err) == (2, f"{says}0 gives each a free one, empty none\n")
+
+
 def test_an_address_of_another_machine_names_the_host(taken: int) -> None:
     elsewhere = Address("192.0.2.1", taken, "--host", "--port")  # TEST-NET-1 of RFC 5737 is nobody's
     with pytest.raises(CannotListen, match=r"192\.0\.2\.1:\d+: cannot listen there: .*; give an address of .*: --host"):
