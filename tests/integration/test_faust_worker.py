@@ -6,7 +6,9 @@ import random
 import shutil
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 
@@ -263,28 +265,59 @@ def test_a_worker_stopped_in_a_step_until_its_shard_moved_changes_nothing(log: E
     assert_proven(log, [*ticks, 4])
 
 
-def test_two_shards_spread_over_two_workers_and_come_back(log: EventLog, start: Start) -> None:
+@contextmanager
+def flowing(log: EventLog, ticks: list[int]) -> Iterator[Callable[[], None]]:
+    """Append a tick to both shards every few milliseconds, the first ones over and over; the rest when called."""
+    said, pause = [0], Event()
+
+    def append(count: int) -> None:
+        for shard in (0, 1):
+            numbered = enumerate(ticks[said[0] : said[0] + count], said[0])
+            log.append([NewRecord("ticks", shard, b"T", mark(n, value).value, 1) for n, value in numbered])
+        said[0] += count
+
+    def flow() -> None:
+        while said[0] < len(ticks) - 100 and not pause.wait(0.01):
+            append(1)
+
+    def finish() -> None:
+        pause.set()
+        thread.join()
+        append(len(ticks) - said[0])
+
+    thread = Thread(target=flow)
+    thread.start()
+    try:
+        yield finish
+    finally:
+        pause.set()
+        thread.join()
+
+
+def test_workers_that_join_and_leave_while_data_flows_change_nothing(log: EventLog, start: Start) -> None:
     create_log(log, shards=2)
     for shard in (0, 1):
         log.append([NewRecord("settings", shard, b"paper", settings_record().value, 1)])
-    first = start(worker_id="a", shards=2)
-    eventually(lambda: claims(log, 0) == 1 and claims(log, 1) == 1, "one worker has both shards", first)
-
-    second = start(worker_id="b", shards=2)
-    eventually(lambda: claims(log, 1) >= 2, "the second worker claims its share", second)
+    ticks = prices(8_000)
+    with flowing(log, ticks) as finish:
+        first = start(worker_id="a", shards=2)
+        eventually(lambda: claims(log, 0) == 1 and claims(log, 1) == 1, "one worker has both shards", first)
+        for name, leave in (("b", settle), ("c", WorkerProcess.kill)):
+            other = start(worker_id=name, shards=2)
+            eventually(lambda name=name: owner(log, 1) == name, f"{name} claims its share", other)
+            assert owner(log, 0) == "a"
+            before = log.end_offset(JOURNAL, 1)
+            eventually(lambda before=before: log.end_offset(JOURNAL, 1) > before, f"{name} takes ticks", other)
+            leave(other)
+            eventually(lambda: owner(log, 1) == "a", "the shard comes back", first)
+        finish()
     for shard in (0, 1):
-        log.append([NewRecord("ticks", shard, b"T", mark(n, 4).value, 1) for n in range(100)])
-    eventually(lambda: taken(log, shard=0) == 100 and taken(log, shard=1) == 100, "ticks of both shards", second)
-    assert owner(log, 0) == "a"
-    assert owner(log, 1) == "b"
-
-    second.kill()
-    eventually(lambda: owner(log, 1) == "a", "the shard comes back", first)
-    log.append([NewRecord("ticks", 1, b"T", mark(100, 4).value, 1)])
-    eventually(lambda: taken(log, shard=1) == 101, "a tick of the shard that came back", first)
+        eventually(lambda shard=shard: taken(log, shard=shard) == len(ticks), f"every tick of shard {shard}", first)
     settle(first)
+    expected = batch_digests(ticks)
     for shard in (0, 1):
         assert verify(log, shard, STAGES).difference is None
+        assert digests(log, shard) == expected
 
 
 def owner(log: EventLog, shard: int) -> str:
