@@ -35,7 +35,8 @@ def describe(answer: Answer) -> dict[str, Any]:
         "status": status_of(answer),
     }
     if answer.outcome is None:
-        return body | {"href": f"/commands/{answer.command_id}"}
+        href = f"/commands/{answer.command_id}"
+        return body | {"href": href, "detail": f"no outcome yet: ask {href} again{_silence(answer)}"}
     return body | {
         "explanation": _explained(answer),
         "outcome": to_json(*answer.outcome),
@@ -47,7 +48,7 @@ def in_words(answer: Answer) -> str:
     """Return an answer as a few lines for a person."""
     event = answer.outcome[1] if answer.outcome else None
     head = f"{type(answer.command).__name__} {answer.command_id}: {status_of(answer)}"
-    detail = _no_answer(answer.command) if event is None else _explained(answer)
+    detail = _no_answer(answer) if event is None else _explained(answer)
     return f"{head}\n{detail}" if detail else head
 
 
@@ -62,14 +63,25 @@ def _explained(answer: Answer) -> str:
     return f"{answer.refused or ''} {getattr(event, 'detail', '')}".strip()
 
 
-def _no_answer(command: Event) -> str:
+def _silence(answer: Answer) -> str:
+    """Say for how long no trader has taken an input while some wait; empty: that is not so, or not known."""
+    trader = answer.trader
+    if trader is None or trader.lag == 0:
+        return ""
+    if trader.committed_at is None:
+        return "; no trader has ever taken an input of this log"
+    return f"; no trader has taken an input for {trader.silent_s():.0f} s"
+
+
+def _no_answer(answer: Answer) -> str:
     """Say what may be the matter; a model is slow by nature, so a trader that waits for one is no fault."""
+    command = answer.command
     if isinstance(command, GeneratePlan) and command.planner is Planner.LLM:
         return (
             "no answer yet: a model has TAPELINE_MODEL_TIME_LIMIT_S seconds, and a trader and the service that asks it "
             "(`tapeline llm`) must run on this log. The command stays on it; its answer comes on the topic plans."
         )
-    return "no answer yet: is a trader running on this log? The command stays on it."
+    return f"no answer yet: is a trader running on this log? The command stays on it{_silence(answer)}."
 
 
 def _plan(event: PlanProposed) -> str:

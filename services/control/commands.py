@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event as Alarm
 from threading import Lock
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import structlog
@@ -23,7 +24,10 @@ from schemas.events.market import InstrumentDefined
 from schemas.values import Micros
 from services.control.scan import headers_of, is_one_of, naming
 from services.market_time import market_time, wall_time
-from streams.log.base import EventLog, NewRecord
+from streams.log.base import EventLog, LogError, NewRecord
+
+if TYPE_CHECKING:
+    from services.lag import TraderProgress, TraderWatch
 
 COMMANDS = "commands"
 ANSWER_TOPICS = ("plans", "verdicts")
@@ -48,12 +52,16 @@ _FINAL_OTHERS = (control.CommandHandled,)
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is known of a command. ``outcome`` None: no answer yet. ``related``: further events that name it."""
+    """What is known of a command. ``outcome`` None: no answer yet. ``related``: further events that name it.
+
+    ``trader``: how far it is, where there is no answer yet and the journal can be followed.
+    """
 
     command_id: str
     command: Event
     outcome: tuple[Envelope, Event] | None
     related: tuple[tuple[Envelope, Event], ...] = ()
+    trader: TraderProgress | None = None
 
     @property
     def refused(self) -> control.RefusalCode | None:
@@ -72,6 +80,7 @@ class CommandDesk:
         self._instruments = set(instruments)
         self._ticks_seen = 0
         self._lock = Lock()
+        self._trader: TraderWatch | None = None
 
     def ask(self, command: Event, *, wait_s: float) -> Answer:
         """Append a command and return its answer, without an outcome when none came within ``wait_s`` seconds.
@@ -81,7 +90,7 @@ class CommandDesk:
         starts = {topic: self._log.end_offset(topic, self._shard) for topic in ANSWER_TOPICS}
         command_id = self._append(command)
         with bound_contextvars(correlation_id=command_id):
-            answer = self._wait(command_id, command, starts, time.monotonic() + wait_s)
+            answer = self._told(self._wait(command_id, command, starts, time.monotonic() + wait_s))
             outcome = None if answer.outcome is None else type(answer.outcome[1]).__name__
             _log.info("command", command=type(command).__name__, outcome=outcome, refused=answer.refused)
         return answer
@@ -100,7 +109,20 @@ class CommandDesk:
                 if getattr(pair[1], "command_id", None) == command_id:
                     found[pair[0].event_id] = pair
         events = sorted(found.values(), key=lambda pair: (pair[0].step, pair[0].ordinal))
-        return _answer(command_id, asked[1], events)
+        return self._told(_answer(command_id, asked[1], events))
+
+    def _told(self, answer: Answer) -> Answer:
+        """Return an answer without an outcome with how far the trader is."""
+        if answer.outcome is not None:
+            return answer
+        from services.lag import TraderWatch  # not at the start of every command line
+
+        try:
+            with self._lock:
+                self._trader = self._trader or TraderWatch(self._log, self._shard)
+            return replace(answer, trader=self._trader.progress())
+        except LogError:
+            return answer
 
     def knows(self, instrument_id: str) -> bool:
         """Tell whether an instrument is on the allow list or defined on the log."""

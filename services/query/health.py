@@ -20,7 +20,7 @@ def health_router(
 ) -> APIRouter:
     """Return the health routes."""
     router = APIRouter(tags=["health"])
-    trader, projector = TraderWatch(log, shard), ProjectorWatch(log, shard, clock=clock)
+    trader, projector = TraderWatch(log, shard, clock=clock), ProjectorWatch(log, shard, clock=clock)
 
     @router.get("/health")
     async def health() -> dict[str, str]:
@@ -29,9 +29,13 @@ def health_router(
 
     @router.get("/ready")
     def ready() -> JSONResponse:
-        """Say whether log and database are reachable, how far trader and projector are behind, and what is missing."""
+        """Say whether log and database are reachable, how far trader and projector are behind, and what is missing.
+
+        503 with the ``reason`` where one is not, where inputs wait that no trader takes, or a number the projector
+        needs does not come.
+        """
         parts = {"log": _log(trader), "database": _database(log, database, shard, projector)}
-        is_ready = all(part["reachable"] and not part.get("unfilled") for part in parts.values())
+        is_ready = all(part["reachable"] and "reason" not in part for part in parts.values())
         body = {"status": "ready" if is_ready else "not ready", **parts}
         return JSONResponse(body, status_code=200 if is_ready else 503)
 
@@ -43,13 +47,13 @@ def _log(trader: TraderWatch) -> dict[str, Any]:
         progress = trader.progress()
     except LogError as error:
         return {"reachable": False, "reason": str(error)}
-    silent = None if progress.committed_at is None else time.time() - progress.committed_at / 1e6
+    silent = None if progress.committed_at is None else progress.silent_s()
     return {
         "reachable": True,
         "inputs": progress.inputs,
         "trader_lag_inputs": progress.lag,
         "trader_last_commit_s_ago": None if silent is None else round(silent, 3),
-    }
+    } | ({"reason": progress.words()} if progress.stalled else {})
 
 
 def _database(log: EventLog, database: ReadDatabase, shard: int, watch: ProjectorWatch) -> dict[str, Any]:

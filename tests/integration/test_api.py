@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
@@ -314,6 +315,21 @@ def test_no_answer_in_time_is_202_and_the_outcome_is_found_later(log: SqliteLog)
             answered = _until(lambda: client.get(where), lambda response: response.status_code == 200)
         assert answered.json()["status"] == "proposed"
         assert client.get("/commands/none-such").status_code == 404
+
+
+def test_a_202_says_where_to_ask_and_for_how_long_no_trader_took_an_input(log: SqliteLog) -> None:
+    headers = {"X-API-Token": TOKEN}
+    app = create_app(log, ReadDatabase(DEAD_DATABASE), settings_of(wait_s="0.05"))
+    with serving(app) as url, httpx.Client(base_url=url, headers=headers, timeout=30) as client:
+        body = client.post("/risk/kill").json()
+        told = f"no outcome yet: ask /commands/{body['command_id']} again"
+        assert body["detail"] == f"{told}; no trader has ever taken an input of this log"
+        with answering(log):
+            _until(lambda: client.get(body["href"]), lambda response: response.status_code == 200)
+        assert "reason" not in client.get("/ready").json()["log"]
+        body = client.post("/risk/kill").json()
+        assert re.search(r"again; no trader has taken an input for \d+ s$", body["detail"])
+        assert re.search(r"again; no trader .* \d+ s$", client.get(body["href"]).json()["detail"])
 
 
 def test_a_command_nobody_answers_stays_pending(log: SqliteLog) -> None:

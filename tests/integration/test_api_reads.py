@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -42,10 +42,15 @@ ROUNDS = 7
 SETTINGS_OFF = Settings(load_settings(environ={}, env_file=None).service, SETTINGS)
 
 
-def filled_log() -> MemoryLog:
+def unasked(records: Iterable[NewRecord]) -> list[NewRecord]:
+    """Return the records without commands: one from long ago that no trader took is reason enough not to be ready."""
+    return [record for record in records if record.topic != "commands"]
+
+
+def filled_log(records: Iterable[NewRecord] | None = None) -> MemoryLog:
     filled = MemoryLog()
     filled.create_topics({topic.name: 1 for topic in TOPICS})
-    filled.append(list(tape(ROUNDS)))
+    filled.append(list(tape(ROUNDS) if records is None else records))
     return filled
 
 
@@ -168,7 +173,7 @@ def test_hostile_filter_values_are_values(api: httpx.Client, value: str) -> None
 
 
 def test_ready_says_no_while_the_projector_waits_for_a_number_that_does_not_come(database: str) -> None:
-    log, clock, app = filled_log(), Clock(), FastAPI()
+    log, clock, app = filled_log(unasked(tape(ROUNDS))), Clock(), FastAPI()
     at = log.end_offset("bars", 0)
     bar = log.read("bars", 0, at - 1, limit=1)[0]
     envelope, event = decode(bar.value)
@@ -188,13 +193,26 @@ def test_ready_says_no_while_the_projector_waits_for_a_number_that_does_not_come
             log.append(records)
             projector.run(until_caught_up=True)
             assert client.get("/ready").json()["database"].get("reason") is None
+            assert client.get("/ready").status_code == 200
+            clock.now = 30.5
+            response = client.get("/ready")
+            assert (response.status_code, response.json()["status"]) == (503, "not ready")
+            assert "no trader takes them (none was ever taken)" in response.json()["log"]["reason"]
+
+
+def test_ready_says_no_to_a_command_from_long_ago_that_no_trader_took(database: str) -> None:
+    log = filled_log()
+    with opened(database) as reads, asking(log, database, reads) as api:
+        response = api.get("/ready")
+    assert (response.status_code, response.json()["log"]["reachable"]) == (503, True)
+    assert "is `tapeline worker` running on this log?" in response.json()["log"]["reason"]
 
 
 def test_ready_shows_the_lag_of_the_projector(database: str) -> None:
-    log = filled_log()
+    log = filled_log(unasked(tape(ROUNDS)))
     with opened(database) as reads, asking(log, database, reads) as api:
         assert api.get("/ready").json()["database"]["projector_lag_records"] == 0
-        log.append(list(tape(1)))
+        log.append(unasked(tape(1)))
         body = api.get("/ready").json()
     assert body["status"] == "ready"
     assert body["database"]["lag_by_topic"]["ticks"] == len(BY_NAME["ticks"].events)

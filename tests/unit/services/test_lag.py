@@ -11,13 +11,13 @@ from projections.positions import Reached
 from schemas.codec import decode, encode
 from schemas.events.journal import Committed
 from schemas.topics import CHECKPOINTS, JOURNAL
-from schemas.values import Micros
+from schemas.values import SECOND, Micros
 from services.lag import ProjectorWatch, TraderWatch
 from streams.log.base import LogError, NewRecord
 from streams.log.memory import MemoryLog
 from streams.reader import Unfilled
 from tests.clock import Clock
-from tests.toy import fill
+from tests.toy import fill, timer
 from tests.unit.streams.test_reader import log_of, signal
 from tests.unit.streams.test_recovery import finished_log
 from tests.write_path import plain_trader, run_to_end
@@ -79,6 +79,51 @@ def test_nothing_has_been_taken_where_no_trader_ran() -> None:
     fill(log, [1, 2])
     progress = TraderWatch(log, 0).progress()
     assert (progress.taken, progress.committed_at, progress.lag) == (0, None, progress.inputs)
+
+
+def command(ts_ingest: int) -> NewRecord:
+    record = timer(99)
+    envelope, event = decode(record.value)
+    return replace(record, value=encode(envelope._replace(ts_ingest=Micros(ts_ingest)), event))
+
+
+@pytest.mark.parametrize("checkpointed", [True, False])
+@pytest.mark.parametrize(
+    ("asked_s", "waited_s", "stalled"), [(-9_000, 404.0, True), (373, 31.0, True), (374, 30.0, False)]
+)
+def test_a_command_no_trader_takes_is_told_at_the_first_question(
+    checkpointed: bool, asked_s: int, waited_s: float, stalled: bool
+) -> None:
+    log = finished_log()
+    if not checkpointed:
+        log._partitions[CHECKPOINTS][0].clear()
+    committed_at = TraderWatch(log, 0).progress().committed_at
+    assert committed_at is not None
+
+    def wall() -> int:
+        return committed_at + 404 * SECOND
+
+    assert TraderWatch(log, 0, wall=wall).progress().waited_s == 0, "on an idle log nothing waits"
+    log.append([command(committed_at + asked_s * SECOND)])
+    progress = TraderWatch(log, 0, wall=wall).progress()
+    assert (progress.lag, progress.waited_s, progress.stalled) == (1, waited_s, stalled)
+
+
+def test_a_tick_no_trader_takes_is_told_by_the_clock_between_two_questions_until_one_is_taken() -> None:
+    log, clock = finished_log(), Clock()
+    watch = TraderWatch(log, 0, clock=clock)
+    watch.progress()
+    clock.now = 1_000.0
+    fill(log, [1, 2, 3])
+    for seconds, stalled in ((0.0, False), (30.0, False), (30.5, True)):
+        clock.now = 1_000.0 + seconds
+        progress = watch.progress()
+        assert (progress.waited_s, progress.stalled) == (seconds, stalled)
+    assert "4 inputs wait, for 30 s at least, and no trader takes them" in progress.words()
+    run_to_end(log, plain_trader)
+    assert (watch.progress().lag, watch.progress().waited_s) == (0, 0.0)
+    fill(log, [4])
+    assert watch.progress().waited_s == 0.0
 
 
 # -- the projector ----------------------------------------------------------------------------------------------------
