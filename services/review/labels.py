@@ -27,6 +27,7 @@ LABELS: dict[str, tuple[str, str]] = {
     "orders": ("orders", "订单"),
     "fills": ("fills", "成交"),
     "states": ("trading held back", "交易受限"),
+    "ended": ("the run ends", "运行结束时"),
     "warnings": ("drawdown warnings", "回撤预警"),
     "overrides": ("limits overridden", "手动调整的限额"),
     "closed": ("Closed trades by exit reason", "按退出原因统计的已平仓交易"),
@@ -61,6 +62,7 @@ LABELS: dict[str, tuple[str, str]] = {
     "funding": ("funding", "资金费"),
     "penalty": ("liquidation penalties", "强平罚金"),
     "equity": ("Equity", "权益"),
+    "flows": ("without transfers of", "不计出入金"),
     "drawdown": ("largest drawdown", "最大回撤"),
     "hold": ("Buy and hold, equal weights, no costs", "等权买入持有（不计成本）"),
     "limits": ("Worst value reached beside every limit", "各项限额旁的最差值"),
@@ -70,6 +72,10 @@ LABELS: dict[str, tuple[str, str]] = {
     "drawdown_halt": ("drawdown, halt at", "回撤，触发停机"),
     "daily_loss": ("loss since 00:00 UTC", "当日亏损（UTC零点起）"),
     "leverage_marked": ("leverage at mark", "按标记价杠杆"),
+    "moved": (
+        "overridden during the run: the limit shown is the last one, the worst value may be from before",
+        "运行中手动调整过：所示为最后的限额，最差值可能在此之前",
+    ),
     "not_reached": ("limits no approved plan was measured against", "没有批准计划触及的限额"),
     "assumptions": ("Assumptions in force", "生效的假设"),
     "fill_rule": (

@@ -9,7 +9,7 @@ from decimal import Decimal, InvalidOperation
 
 from schemas.envelope import Envelope, Event
 from schemas.events.account import CashFlowed, EntryMissed, EquityChanged, FlowKind, PositionChanged, TradeClosed
-from schemas.events.common import Liquidity, PriceSource, Side
+from schemas.events.common import Liquidity, PriceSource, Side, TradingState
 from schemas.events.control import SettingsChanged
 from schemas.events.data import TickQuarantined
 from schemas.events.market import FeedStatus, FundingSettled, LineQuarantined, MarkPrice, Trade, VenueBar
@@ -31,7 +31,8 @@ from streams.log.base import EventLog
 from streams.reader import SeqReader
 
 READ = 2_000
-TOPICS_READ = ("settings", "ticks", "quality", "plans", "verdicts", "orders", "fills", "accounts")
+TOPICS_READ = ("settings", "quality", "ticks", "plans", "verdicts", "orders", "fills", "accounts")
+"""Quality before ticks: what the trader set aside counts as nothing else."""
 FLOORS = frozenset(
     {
         DenialCode.STOP_TOO_CLOSE,
@@ -106,6 +107,7 @@ class Run:
     origins: set[str] = field(default_factory=set)
     markets: dict[str, Market] = field(default_factory=dict)
     quarantined: Counter[str] = field(default_factory=Counter)
+    set_aside: set[str] = field(default_factory=set)
     proposed: Counter[str] = field(default_factory=Counter)
     declined: Counter[str] = field(default_factory=Counter)
     approved: int = 0
@@ -120,6 +122,7 @@ class Run:
     limits: dict[DenialCode, Limit] = field(default_factory=dict)
     causes: Counter[str] = field(default_factory=Counter)
     active_causes: frozenset[str] = frozenset()
+    state: TradingState | None = None
     slippage_taker: Decimal = Decimal(0)
     slippage_maker: Decimal = Decimal(0)
     initial_cash: Decimal = Decimal(0)
@@ -146,9 +149,9 @@ def fold_run(log: EventLog, shard: int = 0, *, progress: Callable[[str], None] |
 
 
 def take(run: Run, envelope: Envelope, event: Event) -> None:
-    """Fold one event."""
+    """Fold one event; a tick that was set aside before counts no more."""
     handler = _HANDLERS.get(type(event))
-    if handler is not None:
+    if handler is not None and envelope.event_id not in run.set_aside:
         handler(run, envelope, event)
 
 
@@ -268,7 +271,12 @@ def _state(run: Run, envelope: Envelope, event: TradingStateChanged) -> None:
         kind = name.split()[0]
         if kind != StateCauseKind.RECONCILING.value:
             run.causes[kind] += 1
-    run.active_causes = now
+    run.active_causes, run.state = now, event.state
+
+
+def _set_aside(run: Run, envelope: Envelope, event: TickQuarantined) -> None:
+    run.quarantined[event.reason.value] += 1
+    run.set_aside.add(event.tick_event_id)
 
 
 def _fill(run: Run, envelope: Envelope, event: FillBooked) -> None:
@@ -318,7 +326,7 @@ _HANDLERS: dict[type[Event], Callable[..., None]] = {
     PlanDeclined: _tally(lambda run: run.declined, lambda event: str(getattr(event, "reason", ""))),
     PlanDenied: _tally(lambda run: run.denied, lambda event: str(getattr(event, "code", ""))),
     OrderIntended: _tally(lambda run: run.orders, lambda event: str(getattr(event, "purpose", ""))),
-    TickQuarantined: _tally(lambda run: run.quarantined, lambda event: str(getattr(event, "reason", ""))),
+    TickQuarantined: _set_aside,
     LineQuarantined: _tally(lambda run: run.quarantined, lambda event: "LINE"),
 }
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from schemas.events.account import TradeClosed
-from schemas.events.common import PositionSide
+from schemas.events.common import PositionSide, TradingState
 from schemas.events.risk import DenialCode
 from schemas.settings import TradingSettings, Venue
 from schemas.values import SECOND, plain
@@ -103,6 +103,9 @@ def _decisions(run: Run, language: Language) -> list[str]:
     lines = [f"{word('decisions', language)}:"]
     for key, count, detail in rows:
         lines.append(f"  {pad(word(key, language), 22)} {count:>7,}  {detail}".rstrip())
+    if run.state not in (None, TradingState.ACTIVE):
+        causes = ", ".join(sorted(run.active_causes))
+        lines.append(f"  {pad(word('ended', language), 22)} {run.state}: {causes}")
     return lines
 
 
@@ -171,11 +174,11 @@ def _money(run: Run, language: Language) -> list[str]:
     if run.missed:
         cost = total(missed.opportunity for missed in run.missed.values() if missed.opportunity is not None)
         lines.append(f"{word('missed', language)}: {signed(cost)} USDT, {len(run.missed)} {word('entries', language)}")
-    equity = run.equity.equity if run.equity else run.initial_cash
-    start = run.initial_cash + run.flows
-    change = (equity - start) / start * 100 if start else ZERO
+    equity, start = run.equity.equity if run.equity else run.initial_cash, run.initial_cash
+    change = (equity - run.flows - start) / start * 100 if start else ZERO
+    flows = f" {word('flows', language)} {signed(run.flows)} USDT" if run.flows else ""
     lines.append(
-        f"{word('equity', language)}: {cents(start)} -> {cents(equity)} USDT ({signed(change)} %), "
+        f"{word('equity', language)}: {cents(start)} -> {cents(equity)} USDT ({signed(change)} %{flows}), "
         f"{word('drawdown', language)} {cents(run.drawdown_max)} %"
     )
     holds = [
@@ -191,13 +194,17 @@ def _money(run: Run, language: Language) -> list[str]:
 
 
 def _limits(run: Run, language: Language) -> list[str]:
-    settings = run.settings
+    worst = (
+        ("drawdown_warn", run.drawdown_max, "drawdown_warn_pct", "%"),
+        ("drawdown_halt", run.drawdown_max, "drawdown_halt_pct", "%"),
+        ("daily_loss", run.daily_loss_max, "daily_loss_pct_max", "%"),
+        ("leverage_marked", run.leverage_max, "leverage_max", "x"),
+    )
     rows: list[tuple[str, str, str]] = [
-        (word("drawdown_warn", language), f"{cents(run.drawdown_max)} %", f"{plain(settings.drawdown_warn_pct)} %"),
-        (word("drawdown_halt", language), f"{cents(run.drawdown_max)} %", f"{plain(settings.drawdown_halt_pct)} %"),
-        (word("daily_loss", language), f"{cents(run.daily_loss_max)} %", f"{plain(settings.daily_loss_pct_max)} %"),
-        (word("leverage_marked", language), f"{cents(run.leverage_max)} x", f"{plain(settings.leverage_max)} x"),
+        (word(key, language), f"{cents(value)} {unit}", f"{plain(getattr(run.settings, name))} {unit}")
+        for key, value, name, unit in worst
     ]
+    moved = [name for _, _, name, _ in worst if name in run.overrides]
     for code in DenialCode:
         if code in run.limits:
             limit = run.limits[code]
@@ -206,6 +213,8 @@ def _limits(run: Run, language: Language) -> list[str]:
     head = f"  {pad('', 36)}{pad(word('reached', language), 16, right=True)}  {word('limit', language)}"
     lines = [f"{word('limits', language)}:", head]
     lines += [f"  {pad(name, 36)}{value.rjust(16)}  {limit}" for name, value, limit in rows]
+    if moved:
+        lines.append(f"  {word('moved', language)}: {', '.join(moved)}")
     missing = [code.value for code in UNITS if code not in run.limits]
     if missing:
         lines.append(f"  {word('not_reached', language)}: {', '.join(missing)}")

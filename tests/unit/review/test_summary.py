@@ -9,13 +9,21 @@ import pytest
 
 from schemas.envelope import Event
 from schemas.events.account import CashFlowed, EntryMissed, EquityChanged, FlowKind, TradeClosed
-from schemas.events.common import ExitReason, PlanOrigin, PositionSide, PriceSource
+from schemas.events.common import ExitReason, PlanOrigin, PositionSide, PriceSource, TradingState
+from schemas.events.data import TickQuarantined
 from schemas.events.market import Channel, FeedOrigin, FeedState, FeedStatus, FundingSettled, LineQuarantined, VenueBar
 from schemas.events.plan import DeclineReason, PlanDeclined
-from schemas.events.risk import DrawdownWarningChanged, LimitOverridden, WarningState
+from schemas.events.risk import (
+    DrawdownWarningChanged,
+    LimitOverridden,
+    StateCause,
+    StateCauseKind,
+    TradingStateChanged,
+    WarningState,
+)
 from schemas.values import SECOND, Micros, Money, Percent, Price, Quantity, Rate
 from services.review.labels import LABELS, word
-from services.review.run import Run, funding_gaps, take
+from services.review.run import TOPICS_READ, Run, funding_gaps, take
 from services.review.summary import pad, render, short
 from streams.stored import Difference
 from streams.verify import Report
@@ -85,6 +93,37 @@ def test_equity_drawdown_and_the_share_of_substituted_marks_are_shown() -> None:
     text = render(run)
     assert "Equity: 10,000.00 -> 9,500.00 USDT (-5.00 %), largest drawdown 10.00 %" in text
     assert "share of equity points: 50.00 %" in text
+
+
+def test_transfers_stand_apart_from_the_start_and_from_the_result() -> None:
+    run = run_of(
+        (CashFlowed("paper", FlowKind.INITIAL, Money(Decimal(10000))), 0),
+        (CashFlowed("paper", FlowKind.DEPOSIT, Money(Decimal(200))), 1),
+        (CashFlowed("paper", FlowKind.WITHDRAWAL, Money(Decimal(-50))), 2),
+        (equity("9150", "10", PriceSource.MARK), 3),
+    )
+    line = "Equity: 10,000.00 -> 9,150.00 USDT (-10.00 % without transfers of +150.00 USDT), largest drawdown 10.00 %"
+    assert line in render(run)
+
+
+def test_a_bar_that_was_set_aside_counts_as_nothing_else() -> None:
+    assert TOPICS_READ.index("quality") < TOPICS_READ.index("ticks")
+    run = run_of(*((replace(sample(TickQuarantined, 1), tick_event_id=name), 300) for name in ("b0", "b3")))
+    told = [bar("50", 60, backfill=True), bar("100", 120), bar("110", 180), bar("500", 240)]
+    for number, (event, seconds) in enumerate(told):
+        take(run, message(event, ts=at(seconds), event_id=f"b{number}").envelope, event)
+    text = render(run)
+    assert "BTC-USDT-SWAP: 2 bars, 0 marks" in text
+    assert "Buy and hold, equal weights, no costs: +10.00 %" in text
+    assert sum(run.quarantined.values()) == 2
+
+
+def test_a_run_that_ends_held_back_says_so() -> None:
+    cause = StateCause(StateCauseKind.KILL, TradingState.HALTED, "account", at(1), None, True, "x")
+    halted = TradingStateChanged("paper", TradingState.HALTED, TradingState.ACTIVE, (cause,), "")
+    released = TradingStateChanged("paper", TradingState.ACTIVE, TradingState.HALTED, (), "")
+    assert "  the run ends           HALTED: KILL account" in render(run_of((halted, 1))).splitlines()
+    assert "the run ends" not in render(run_of((halted, 1), (released, 2)))
 
 
 def test_what_entries_missed_is_summed_and_one_that_filled_late_does_not_count() -> None:
@@ -174,6 +213,8 @@ def test_an_overridden_limit_is_shown_until_other_settings_replace_it() -> None:
     take(run, envelope, moved)
     assert run.settings.leverage_max == 20
     assert "limits overridden            1  leverage_max 1" in render(run)
+    assert "the worst value may be from before: leverage_max" in render(run)
+    assert "may be from before" not in render(run_of((settings, 0)))
     run = run_of((settings, 0), (settings_changed(leverage_max=50), 2))
     take(run, envelope, moved)
     assert run.settings.leverage_max == 50
