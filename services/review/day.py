@@ -27,6 +27,8 @@ SELECT (SELECT equity FROM equity_points WHERE account_id = %(account)s AND ts_e
         ORDER BY ts_event, log_offset LIMIT 1) AS first,
        (SELECT equity FROM equity_points WHERE account_id = %(account)s AND ts_event < %(end)s
         ORDER BY ts_event DESC, log_offset DESC LIMIT 1) AS last,
+       (SELECT coalesce(sum(amount), 0) FROM cash_flows WHERE account_id = %(account)s AND kind <> 'INITIAL'
+        AND ts_event >= %(start)s AND ts_event < %(end)s) AS flows,
        (SELECT max(drawdown_pct) FROM equity_points
         WHERE account_id = %(account)s AND ts_event >= %(start)s AND ts_event < %(end)s) AS drawdown
 """
@@ -58,6 +60,7 @@ SELECT (SELECT count(*) FROM trading_states WHERE account_id = %(account)s AND s
 class DayReview:
     """What a day came to. equity_start: at the end of the day before, else the day's first; drawdown_pct: the worst.
 
+    flows: paid in less taken out, in equity_end and no result.
     denied: plans by denial code, most frequent first. state: at the day's end, None where none was ever told.
     """
 
@@ -65,6 +68,7 @@ class DayReview:
     day: date
     equity_start: Decimal
     equity_end: Decimal
+    flows: Decimal
     drawdown_pct: Decimal
     closed: int
     won: int
@@ -94,6 +98,7 @@ def review_day(database: ReadDatabase, account_id: str, day: date) -> DayReview 
         day=day,
         equity_start=equity["before"] if equity["before"] is not None else equity["first"],
         equity_end=equity["last"],
+        flows=equity["flows"],
         drawdown_pct=equity["drawdown"],
         closed=trades["closed"],
         won=trades["won"],
@@ -120,7 +125,8 @@ def headline(review: DayReview) -> str:
 def text(review: DayReview) -> str:
     """Return the day in a few lines."""
     start, end = review.equity_start, review.equity_end
-    change = f" ({_signed((end - start) / start * 100)} %)" if start > 0 else ""
+    flows = f" without transfers of {_signed(review.flows)} USDT" if review.flows else ""
+    change = f" ({_signed((end - review.flows - start) / start * 100)} %{flows})" if start > 0 else ""
     codes = ", ".join(f"{code} {times}" for code, times in list(review.denied.items())[:CODES_SHOWN])
     more = len(review.denied) - CODES_SHOWN
     denied = sum(review.denied.values())

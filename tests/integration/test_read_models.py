@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -17,7 +18,7 @@ from projections.trail import causes, effects, find, payload
 from projections.writer import Projector
 from schemas.codec import encode
 from schemas.envelope import NOT_SEQUENCED, Envelope, Event
-from schemas.events.account import EquityChanged, PositionChanged, TradeClosed
+from schemas.events.account import CashFlowed, EquityChanged, FlowKind, PositionChanged, TradeClosed
 from schemas.events.common import EntryEnd, OrderPurpose, Quality, Side
 from schemas.events.control import GeneratePlan
 from schemas.events.data import (
@@ -49,6 +50,8 @@ from schemas.events.risk import Check, CheckResult, DenialCode, PlanApproved, Pl
 from schemas.topics import TOPIC_OF, TOPICS
 from schemas.values import Micros, Money, Price, Quantity
 from services.projection import LogSource
+from services.query.database import ReadDatabase
+from services.review.day import review_day, text
 from streams.log.base import NewRecord
 from streams.log.memory import MemoryLog
 from tests.builders import MINUTE, T0
@@ -312,3 +315,26 @@ def test_a_cause_that_is_not_in_the_database_ends_the_chain(story: Story, databa
         signal = find(connection, "signal")
         assert signal is not None
         assert causes(connection, signal) == []
+
+
+def test_a_transfer_is_no_result_of_its_day(story: Story, database: str) -> None:
+    def equity(amount: int) -> EquityChanged:
+        return replace(sample(EquityChanged, 1), account_id="paper", equity=Money(Decimal(amount)))
+
+    def flow(kind: FlowKind, amount: int) -> CashFlowed:
+        return CashFlowed("paper", kind, Money(Decimal(amount)))
+
+    story.tell(flow(FlowKind.INITIAL, 10_000), "f0")
+    story.tell(equity(10_000), "e0", ts=T0 + 1)
+    story.tell(flow(FlowKind.DEPOSIT, 200), "f1", ts=T0 + 2)
+    story.tell(flow(FlowKind.WITHDRAWAL, -50), "f2", ts=T0 + 3)
+    story.tell(equity(9_150), "e1", ts=T0 + 4)
+    story.project(database)
+    reads = ReadDatabase(database)
+    try:
+        review = review_day(reads, "paper", datetime.fromtimestamp(T0 / 1e6, UTC).date())
+    finally:
+        reads.close()
+    assert review is not None
+    assert (review.equity_start, review.equity_end, review.flows) == (10_000, 9_150, 150)
+    assert "Equity 10000.00 -> 9150.00 USDT (-10.00 % without transfers of +150.00 USDT);" in text(review)
