@@ -46,7 +46,7 @@ LABELS: dict[str, tuple[str, str]] = {
     "gross": ("gross P&L", "毛盈亏"),
     "fees": ("fees", "手续费"),
     "slippage": (
-        "Slippage against arrival prices, inside gross, positive = worse",
+        "slippage against arrival prices, inside gross, positive = worse",
         "相对到达价的滑点（已含于毛盈亏，正值为不利）",
     ),
     "missed": (

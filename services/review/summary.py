@@ -166,11 +166,10 @@ def _money(run: Run, language: Language) -> list[str]:
         ("penalty", -total(trade.liquidation_penalty for trade in run.trades)),
         ("net", total(trade.net_pnl for trade in run.trades)),
     ]
-    lines = [f"{word('money', language)}: " + ", ".join(f"{word(k, language)} {signed(v)}" for k, v in parts) + " USDT"]
-    takers, makers = signed(run.slippage_taker), signed(run.slippage_maker)
-    lines.append(
-        f"{word('slippage', language)}: {word('takers', language)} {takers}, {word('makers', language)} {makers}"
-    )
+    sums = ", ".join(f"{word(k, language)} {signed(v)}" for k, v in parts)
+    sides = (("takers", run.slippage_taker), ("makers", run.slippage_maker))
+    slipped = ", ".join(f"{word(side, language)} {signed(value)}" for side, value in sides)
+    lines = [f"{word('money', language)}: {sums} USDT; {word('slippage', language)}: {slipped}"]
     if run.missed:
         cost = total(missed.opportunity for missed in run.missed.values() if missed.opportunity is not None)
         lines.append(f"{word('missed', language)}: {signed(cost)} USDT, {len(run.missed)} {word('entries', language)}")
