@@ -27,5 +27,5 @@ def test_the_demo_on_kafka_ends_with_a_review_and_a_proof(home: Path, kafka_url:
     assert done.returncode == 0, done.stderr
     assert "BTC-USDT-SWAP: 600 bars" in done.stdout
     proof = next(line for line in done.stdout.splitlines() if line.startswith("Proof:"))
-    assert "601 steps recomputed" in proof, "a step for the settings, one for each bar"
+    assert "603 steps recomputed" in proof, "settings, the feed's status, the instrument, 600 bars"
     assert proof.endswith(", 0 differences")
