@@ -7,7 +7,8 @@ The same scenarios leave the trader as it ships without one.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -16,8 +17,9 @@ from schemas.codec import decode
 from schemas.events.journal import CheckpointTaken, Committed
 from schemas.topics import CHECKPOINTS, JOURNAL
 from streams import recovery, trader
+from streams.core.kernel import Output
 from streams.journal import JournalState, TraderStopped, read_journal
-from streams.log.base import Append, NewRecord
+from streams.log.base import Append, LogError, NewRecord, StoredRecord
 from streams.reader import Accepted, SeqReader
 from streams.trader import Trader
 from tests.toy import STAGES
@@ -40,6 +42,31 @@ class IgnoresOffset(BrokerLog):
     def append_at(self, record: NewRecord, expected_offset: int) -> Append:
         super().append_at(record, expected_offset)
         return Append.ACCEPTED
+
+
+class UnawaitedPublish(BrokerLog):
+    """Does not wait until its outputs are acknowledged: nobody hears of one that is lost."""
+
+    def publish(self, records: Sequence[NewRecord]) -> None:
+        with suppress(LogError):
+            super().publish(records)
+
+
+class GoesOnAfterAnError(Trader):
+    """Is an agent that raised: the message counts as taken, as Faust has it, and its step was not made."""
+
+    def _step(self, topic: str, record: StoredRecord) -> list[Output]:
+        return [] if record.offset % 13 == 5 else super()._step(topic, record)
+
+
+class SkipsAHole(Trader):
+    """Goes on where the delivery goes on, whatever is missing before it."""
+
+    def process(self, topic: str, records: Sequence[StoredRecord]) -> int:
+        if len(records) > 3:
+            records = records[1:]
+            self.positions[topic] = max(self.positions[topic], records[0].offset)
+        return super().process(topic, records)
 
 
 class NoClaim(Trader):
@@ -188,7 +215,12 @@ def test_the_trader_as_it_ships_is_not_flagged() -> None:
     assert flagged(plain_trader) == ""
 
 
-@pytest.mark.parametrize("log_type", [PublishesFirst, IgnoresOffset])
+@pytest.mark.parametrize("kind", [GoesOnAfterAnError, SkipsAHole])
+def test_a_trader_that_passes_over_an_input_is_flagged(kind: type[Trader]) -> None:
+    assert flagged(make(kind))
+
+
+@pytest.mark.parametrize("log_type", [PublishesFirst, IgnoresOffset, UnawaitedPublish])
 def test_a_writer_with_a_broken_commit_is_flagged(log_type: type[BrokerLog]) -> None:
     assert flagged(plain_trader, log_type)
 
