@@ -78,10 +78,10 @@ def iso_moment(text: str) -> Micros | None:
 
 def member(content: object, *path: str | int) -> Any:
     """Return what lies at a path of keys and indexes. Raises SourceError naming the first step that is not there."""
-    found = content
+    found: Any = content
     for number_of, step in enumerate(path, start=1):
         try:
-            found = found[step]  # type: ignore[index]
+            found = found[step]
         except (LookupError, TypeError) as error:
             raise garbage(f"{'.'.join(map(str, path[:number_of]))} is missing") from error
     return found

@@ -118,9 +118,10 @@ class Provider:
             info = self._litellm.get_model_info(model)
         except (self._litellm.exceptions.ModelNotMappedError, openai.OpenAIError):
             return None
-        prices = [_decimal(info.get(name)) for name in ("input_cost_per_token", "output_cost_per_token")]
-        known = prices[0] is not None and prices[1] is not None and (prices[0] > 0 or prices[1] > 0)
-        return (prices[0], prices[1]) if known else None  # type: ignore[return-value]
+        asked, answered = _decimal(info.get("input_cost_per_token")), _decimal(info.get("output_cost_per_token"))
+        if asked is None or answered is None or (asked <= 0 and answered <= 0):
+            return None
+        return asked, answered
 
     async def call(
         self, access: ModelAccess, messages: Sequence[ChatMessage], *, form: Form, temperature: Decimal,
