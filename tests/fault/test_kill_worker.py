@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sys
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -57,7 +58,7 @@ def kill_and_judge(url: str, tape: Tape) -> None:
     outcome = kill_while_data_flows(opened(url, tape), worker(url), ticks, kills=KILLS, seed=2)
     print("seconds from start to first commit after a SIGKILL:", [round(s, 1) for s in outcome.restarts])
     assert outcome.kills == KILLS
-    assert sorted(outcome.restarts)[KILLS // 4] < RESTART_S_MAX, "the rest of the suite runs beside it: not every one"
+    assert median(outcome.restarts) < RESTART_S_MAX
     judge(url, expected, {"settings": 1, "commands": 0, "completions": 0, "context": 0, "ticks": len(ticks)})
 
 
