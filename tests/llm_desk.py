@@ -20,7 +20,8 @@ from services.settings import Settings, load_settings
 from streams.log import open_log
 from streams.log.base import EventLog, NewRecord
 from tests.builders import T0
-from tests.fakes.openai.server import KEY, FakeOpenAI
+from tests.fakes.models.openai import KEY
+from tests.fakes.models.server import FakeModels
 
 PLAN: dict[str, Any] = json.loads((Path(__file__).parents[1] / "examples" / "plan_trend.json").read_text())
 BTC = "BTC-USDT-SWAP"
@@ -35,7 +36,7 @@ def plan(**changes: Any) -> str:
     return json.dumps({**PLAN, **changes})
 
 
-def settings(fake: FakeOpenAI | None, **variables: str) -> Settings:
+def settings(fake: FakeModels | None, **variables: str) -> Settings:
     """Return settings whose model is served by the fake; None: no model. ``variables``: without TAPELINE_LLM_."""
     given = {"TAPELINE_LLM_RETRIES": "1"}
     if fake is not None:

@@ -23,7 +23,7 @@ from services.feeds.synthetic import synthetic_feed
 from services.importer import import_feed
 from streams.log.base import NewRecord
 from streams.log.sqlite import SqliteLog
-from tests.fakes.openai.server import FakeOpenAI
+from tests.fakes.models.server import FakeModels
 from tests.fault.killing import records as encoded
 from tests.llm_desk import PLAN, serve, settings
 
@@ -90,7 +90,7 @@ class Market:
         answered = [event for _, event in self.events("completions") if hasattr(event, "request_id")]
         return self.log.end_offset("prompts", 0) - len(answered)
 
-    def answer(self, fake: FakeOpenAI, **variables: str) -> None:
+    def answer(self, fake: FakeModels, **variables: str) -> None:
         """Have the service answer what is asked, and the trader take it."""
         serve(self.log, settings(fake, **variables), until=lambda: self.unanswered() == 0)
         self.run()

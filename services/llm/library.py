@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import AsyncIterator, Callable
 from contextvars import ContextVar
 from typing import Any
 
 import httpx
+import structlog
 
 BODY_BYTES_MAX = 1024 * 1024
 """Bytes of an answer, headers apart; a plan document has about two thousand."""
@@ -22,6 +24,8 @@ _OWN_CLIENT = frozenset(
 )
 """Providers litellm asks through its own HTTP handler; the others go through the session of OpenAI's client."""
 
+_HOST_VARIABLE = re.compile(r"(?!TAPELINE_)[A-Z0-9_]+_(?:API_BASE|BASE_URL)")
+_log = structlog.get_logger("tapeline.llm")
 
 STATUSES: ContextVar[list[int]] = ContextVar("STATUSES")
 """Where a call under way collects the statuses it was answered with."""
@@ -63,6 +67,13 @@ async def _bound(response: httpx.Response) -> None:
         response.stream = _Bounded(response.stream)
 
 
+def _forget_hosts() -> None:
+    """Forget hosts that litellm would take from variables of its own: our key goes where our settings say."""
+    for name in [name for name in os.environ if _HOST_VARIABLE.fullmatch(name)]:
+        _log.warning("ignored: where a model is asked is said by our settings alone", variable=name)
+        del os.environ[name]
+
+
 class Library:
     """litellm, and the two HTTP clients it is to use. ``close`` when done, in the event loop that used it."""
 
@@ -70,6 +81,8 @@ class Library:
         os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # the price list of the package, not of the network
         os.environ["LITELLM_MODE"] = "PRODUCTION"  # else it reads .env into the environment
         os.environ["LITELLM_LOG"] = "ERROR"
+        os.environ["LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS"] = "True"  # as the price list: of the package
+        _forget_hosts()
         import litellm
         from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
 
@@ -101,6 +114,16 @@ class Library:
             return str(self.litellm.get_llm_provider(model)[1])
         except self.litellm.exceptions.BadRequestError:
             return None
+
+    def know(self, model: str) -> None:
+        """Put a model of Ollama's on litellm's list: about one that is not, it asks the server, and waits for it."""
+        entry = {
+            "litellm_provider": "ollama",
+            "mode": "chat",
+            "input_cost_per_token": 0.0,
+            "output_cost_per_token": 0.0,
+        }
+        self.litellm.model_cost.setdefault(model, entry)
 
     async def close(self) -> None:
         """Close both clients."""

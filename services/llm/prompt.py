@@ -55,10 +55,23 @@ def answer_schema() -> dict[str, Any]:
     """Return the schema a provider may hold the answer to: a plan document, or the word that there is none.
 
     Providers want an object at the root, so the choice between the two is not in it; ours is the check that counts.
+    Its definitions stand where they are used: some libraries and servers on the way lose a reference.
     """
-    plan = {name: part for name, part in schema().items() if name not in ("$schema", "required")}
+    whole = schema()
+    plan = {name: part for name, part in whole.items() if name not in ("$schema", "$defs", "required")}
     properties = {**plan["properties"], NO_PLAN: {"type": "string", "maxLength": NO_PLAN_MAX}}
-    return {**plan, "properties": properties}
+    resolved: dict[str, Any] = _resolved({**plan, "properties": properties}, whole["$defs"])
+    return resolved
+
+
+def _resolved(part: Any, definitions: dict[str, Any]) -> Any:
+    if isinstance(part, list):
+        return [_resolved(item, definitions) for item in part]
+    if not isinstance(part, dict):
+        return part
+    if "$ref" in part:
+        return _resolved(definitions[part["$ref"].removeprefix("#/$defs/")], definitions)
+    return {name: _resolved(item, definitions) for name, item in part.items()}
 
 
 def system_text() -> str:

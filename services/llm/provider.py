@@ -16,6 +16,7 @@ import httpx
 import openai
 
 from schemas.events.model import ChatMessage, CompletionFailure
+from services.llm.budget import most
 from services.llm.library import STATUSES, AnswerTooLarge, Library
 from services.llm.options import ModelAccess
 from services.llm.prompt import answer_schema
@@ -29,7 +30,8 @@ CAUSES_MAX = 20
 NO_KEY = "none"
 """What a server that wants no key is sent: OpenAI's client will not start without one."""
 _FORM_WORDS = ("response_format", "json_schema", "json_object", "json mode", "schema")
-_KEYLESS = frozenset({"ollama", "ollama_chat"})
+_OLLAMA = frozenset({"ollama", "ollama_chat"})
+"""A server of one's own: no key, no price, and a context window of a few thousand tokens unless told otherwise."""
 
 
 class Form(Enum):
@@ -38,6 +40,10 @@ class Form(Enum):
     SCHEMA = "schema"
     OBJECT = "object"
     PLAIN = "plain"
+
+
+_FORMS = {"ollama": Form.SCHEMA, "ollama_chat": Form.SCHEMA, "deepseek": Form.OBJECT}
+"""Where the provider's documentation knows better than litellm: Ollama takes a schema, DeepSeek any object only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +104,7 @@ class Provider:
         provider = self._library.provider_of(access.model)
         if provider is None:
             return f"{access.model[:NAME_MAX]}: litellm knows no such provider; a model is PROVIDER/NAME"
-        if access.api_key or access.api_base or provider in _KEYLESS:
+        if access.api_key or access.api_base or provider in _OLLAMA:
             return None
         lacking = self._litellm.validate_environment(access.model)["missing_keys"]
         if not lacking:
@@ -107,21 +113,32 @@ class Provider:
 
     def best_form(self, model: str) -> Form:
         """Return the strictest form the model is known to take."""
+        provider = self._library.provider_of(model) or ""
+        if provider in _FORMS:
+            return _FORMS[provider]
+        if provider == "anthropic" and not self._info(model).get("supports_native_structured_output"):
+            return Form.PLAIN  # the other way is a forced tool call, of which litellm does not say that it was cut off
         if self._litellm.supports_response_schema(model):
             return Form.SCHEMA
         known = self._litellm.get_supported_openai_params(model) or ()
         return Form.OBJECT if "response_format" in known else Form.PLAIN
 
     def prices(self, model: str) -> tuple[Decimal, Decimal] | None:
-        """Return USD per token in and out; None: the price is not in litellm's list."""
-        try:
-            info = self._litellm.get_model_info(model)
-        except (self._litellm.exceptions.ModelNotMappedError, openai.OpenAIError):
+        """Return USD per token in and out; None: not in litellm's list, or Ollama, whose server litellm would ask."""
+        if self._library.provider_of(model) in _OLLAMA:
             return None
+        info = self._info(model)
         asked, answered = _decimal(info.get("input_cost_per_token")), _decimal(info.get("output_cost_per_token"))
         if asked is None or answered is None or (asked <= 0 and answered <= 0):
             return None
         return asked, answered
+
+    def _info(self, model: str) -> dict[str, Any]:
+        """Return what litellm's list says of a model; empty: it is not there."""
+        try:
+            return dict(self._litellm.get_model_info(model))
+        except (self._litellm.exceptions.ModelNotMappedError, openai.OpenAIError):
+            return {}
 
     async def call(
         self, access: ModelAccess, messages: Sequence[ChatMessage], *, form: Form, temperature: Decimal,
@@ -129,7 +146,6 @@ class Provider:
     ) -> Reply:  # fmt: skip
         """Ask once. Raises CallFailed."""
         arguments: dict[str, Any] = {
-            "model": access.model,
             "messages": [{"role": message.role, "content": message.content} for message in messages],
             "temperature": float(temperature),
             "max_tokens": max_tokens,
@@ -137,6 +153,7 @@ class Provider:
             "num_retries": 0,
             "max_retries": 0,
             "stream": False,
+            **self._addressed(access, sum(len(message.content.encode()) for message in messages), max_tokens),
             **self._access(access),
             **_response_format(form),
         }
@@ -150,8 +167,23 @@ class Provider:
                 CompletionFailure.TIMEOUT, f"no answer in {limit_s:.1f} s", again=True, billed=True
             ) from error
         except openai.OpenAIError as error:
-            raise self._failure(error, form, worked=any(status < 300 for status in statuses)) from error
+            words = _without(access.api_key, _words(error))
+            raise self._failure(error, words, form, worked=any(status < 300 for status in statuses)) from error
         return self._reply(access, response)
+
+    def _addressed(self, access: ModelAccess, prompt_bytes: int, max_tokens: int) -> dict[str, Any]:
+        """Return the model as it is asked for.
+
+        Ollama is always asked as a chat: its other way flattens the messages into one text, and litellm cuts fences off
+        the answer there and loses why it ended. It gets a window for the whole of both; beyond its own it drops the
+        beginning of a prompt without a word. Powers of two, so that it does not load the model again for every size.
+        """
+        if self._library.provider_of(access.model) not in _OLLAMA:
+            return {"model": access.model}
+        model = f"ollama_chat/{access.model.partition('/')[2]}"
+        self._library.know(model)
+        window = most(prompt_bytes, max_tokens, None).tokens
+        return {"model": model, "num_ctx": 1 << (window - 1).bit_length()}
 
     def _access(self, access: ModelAccess) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -162,7 +194,7 @@ class Provider:
         client = self._library.client_for(access.model)
         return found if client is None else {**found, "client": client}
 
-    def _failure(self, error: openai.OpenAIError, form: Form, *, worked: bool) -> CallFailed:
+    def _failure(self, error: openai.OpenAIError, words: str, form: Form, *, worked: bool) -> CallFailed:
         """Sort an error of the library by what it means. Order matters: some classes are kinds of others.
 
         ``worked``: the provider said that all was well, and then its answer was none; it may be billed.
@@ -170,7 +202,7 @@ class Provider:
         too_large = _cause(error, AnswerTooLarge)
         if too_large is not None:
             return CallFailed(CompletionFailure.PROVIDER_ERROR, str(too_large), billed=True)
-        known, words = self._litellm.exceptions, _words(error)
+        known = self._litellm.exceptions
         if isinstance(error, known.Timeout):
             return CallFailed(CompletionFailure.TIMEOUT, words, again=True, billed=True)
         if isinstance(error, known.RateLimitError):
@@ -185,7 +217,10 @@ class Provider:
         again = not isinstance(status, int) or status >= 500
         unsent = _cause(error, httpx.ConnectError, httpx.ConnectTimeout) is not None
         lost = _cause(error, httpx.TransportError) is not None and not unsent
-        return CallFailed(CompletionFailure.PROVIDER_ERROR, words, again=again, billed=worked or lost)
+        refused = form is Form.SCHEMA and "json schema" in words.lower()  # Ollama calls that an error of its own
+        return CallFailed(
+            CompletionFailure.PROVIDER_ERROR, words, again=again, billed=worked or lost, form_refused=refused
+        )
 
     def _reply(self, access: ModelAccess, response: Any) -> Reply:
         try:

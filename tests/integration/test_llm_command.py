@@ -21,7 +21,8 @@ from services.api import create_app
 from services.query.database import ReadDatabase
 from services.settings import Settings, load_settings
 from streams.log.sqlite import SqliteLog
-from tests.fakes.openai.server import KEY, Fails, FakeOpenAI, Hangs, Says, fake_openai
+from tests.fakes.models.openai import KEY
+from tests.fakes.models.server import Fails, FakeModels, Hangs, Says, fake_models
 from tests.live_server import serving
 from tests.llm_desk import BTC, MODEL, answers, on
 from tests.llm_market import SETTINGS, Market, obedient
@@ -38,7 +39,7 @@ OTHER_KEY = "gsk_planted0Key0of0another0provider"
 class Programs:
     """The worker and the completion service as processes, and the API in this one, over one log."""
 
-    def __init__(self, folder: Path, fake: FakeOpenAI) -> None:
+    def __init__(self, folder: Path, fake: FakeModels) -> None:
         self.folder, self.fake, self.port = folder, fake, free_port()
         self.log = SqliteLog(folder / "log.db")
         self.running: dict[str, subprocess.Popen[bytes]] = {}
@@ -74,14 +75,14 @@ class Programs:
 
 
 @pytest.fixture(scope="module")
-def fake() -> Iterator[FakeOpenAI]:
-    with fake_openai() as running:
+def fake() -> Iterator[FakeModels]:
+    with fake_models() as running:
         running.always = Says(obedient)
         yield running
 
 
 @pytest.fixture(scope="module")
-def programs(fake: FakeOpenAI, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Programs]:
+def programs(fake: FakeModels, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Programs]:
     folder = tmp_path_factory.mktemp("llm")
     Market(folder / "log.db", chosen=replace(SETTINGS, decision_planner="RULES", model_time_limit_s=60)).close()
     made = Programs(folder, fake)
@@ -128,7 +129,7 @@ def test_a_plan_is_written_by_the_model_and_explained_in_a_few_words(api: httpx.
 
 
 def test_a_service_killed_with_a_question_open_leaves_it_to_the_next(
-    api: httpx.Client, programs: Programs, fake: FakeOpenAI
+    api: httpx.Client, programs: Programs, fake: FakeModels
 ) -> None:
     before = len(fake.asked)
     fake.script.append(Hangs())
@@ -142,7 +143,7 @@ def test_a_service_killed_with_a_question_open_leaves_it_to_the_next(
 
 
 def test_keys_are_neither_on_the_log_nor_in_logs_whatever_a_provider_does(
-    api: httpx.Client, programs: Programs, fake: FakeOpenAI
+    api: httpx.Client, programs: Programs, fake: FakeModels
 ) -> None:
     quotes = f"no such key: {KEY}, Authorization: Bearer {KEY}"
     fake.script.extend([Fails(500, message=quotes), Says(f'{{"no_plan": "the key is {KEY}"}}')])

@@ -18,7 +18,8 @@ from services.llm.prompt import prompt_version
 from services.llm.topic import CompletionsTopic
 from services.sole_writer import Displaced
 from tests.builders import T0
-from tests.fakes.openai.server import KEY, Drops, Fails, FakeOpenAI, Hangs, Says, Scripted, Sends, fake_openai
+from tests.fakes.models.openai import KEY
+from tests.fakes.models.server import Drops, Fails, FakeModels, Hangs, Says, Scripted, Sends, fake_models
 from tests.llm_desk import BTC, FACTS, MODEL, answer_of, answers, ask, new_log, on, plan, serve, settings
 
 PROVIDERS = ("openai", "deepseek", "anthropic", "gemini", "groq", "mistral", "ollama_chat", "openrouter", "xai")
@@ -26,36 +27,33 @@ PROVIDERS = ("openai", "deepseek", "anthropic", "gemini", "groq", "mistral", "ol
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[FakeOpenAI]:
-    with fake_openai() as running:
+def server() -> Iterator[FakeModels]:
+    with fake_models() as running:
         yield running
 
 
 @pytest.fixture
-def fake(server: FakeOpenAI) -> FakeOpenAI:
+def fake(server: FakeModels) -> FakeModels:
     """The server with nothing scripted and nothing asked."""
-    server.script.clear()
-    server.asked.clear()
-    server.refused.clear()
-    server.always = Fails(500, message="nothing is scripted")
+    server.clear()
     return server
 
 
-def received(fake: FakeOpenAI, *script: Scripted, **variables: str) -> CompletionReceived:
+def received(fake: FakeModels, *script: Scripted, **variables: str) -> CompletionReceived:
     fake.script.extend(script)
     event = answer_of(settings(fake, **variables))
     assert isinstance(event, CompletionReceived), event
     return event
 
 
-def failed(fake: FakeOpenAI, always: Scripted, *, limit_s: float = 60, **variables: str) -> CompletionFailed:
+def failed(fake: FakeModels, always: Scripted, *, limit_s: float = 60, **variables: str) -> CompletionFailed:
     fake.always = always
     event = answer_of(settings(fake, **variables), limit_s=limit_s)
     assert isinstance(event, CompletionFailed), event
     return event
 
 
-def test_a_good_answer_is_recorded_with_all_that_was_sent_and_what_it_cost(fake: FakeOpenAI) -> None:
+def test_a_good_answer_is_recorded_with_all_that_was_sent_and_what_it_cost(fake: FakeModels) -> None:
     log = new_log()
     request = ask(log)
     fake.script.append(Says(plan()))
@@ -88,7 +86,7 @@ def test_a_good_answer_is_recorded_with_all_that_was_sent_and_what_it_cost(fake:
     ],
     ids=["prose", "fenced", "unknown-field", "other-instrument", "nothing"],
 )
-def test_an_answer_that_is_no_plan_goes_back_once_with_what_is_wrong(fake: FakeOpenAI, bad: str, says: str) -> None:
+def test_an_answer_that_is_no_plan_goes_back_once_with_what_is_wrong(fake: FakeModels, bad: str, says: str) -> None:
     event = received(fake, Says(bad), Says(plan()))
     assert event.raw == plan()
     assert [message.role for message in event.messages] == ["system", "user", "assistant", "user"]
@@ -99,26 +97,26 @@ def test_an_answer_that_is_no_plan_goes_back_once_with_what_is_wrong(fake: FakeO
     assert event.cost == Decimal("0.00054")
 
 
-def test_a_second_bad_answer_is_recorded_as_it_is_and_nothing_is_asked_again(fake: FakeOpenAI) -> None:
+def test_a_second_bad_answer_is_recorded_as_it_is_and_nothing_is_asked_again(fake: FakeModels) -> None:
     event = received(fake, Says("no"), Says("still no"))
     assert (event.raw, event.attempts, len(fake.asked)) == ("still no", 2, 2)
 
 
-def test_without_repair_the_first_answer_stands_and_no_plan_needs_none(fake: FakeOpenAI) -> None:
+def test_without_repair_the_first_answer_stands_and_no_plan_needs_none(fake: FakeModels) -> None:
     assert received(fake, Says("no"), REPAIR="false").attempts == 1
     nothing = json.dumps({"no_plan": "no edge"})
     assert received(fake, Says(nothing)).raw == nothing
     assert len(fake.asked) == 2
 
 
-def test_a_repair_that_fails_leaves_the_first_answer(fake: FakeOpenAI) -> None:
+def test_a_repair_that_fails_leaves_the_first_answer(fake: FakeModels) -> None:
     event = received(fake, Says("no"), Fails(401))
     assert (event.raw, len(event.messages)) == ("no", 2)
     assert "repair: NOT_CONFIGURED" in event.failures[-1]
 
 
 @pytest.mark.parametrize("trouble", [Fails(429, headers={"retry-after": "0.1"}), Fails(500), Fails(503), Drops()])
-def test_what_passes_is_asked_again(fake: FakeOpenAI, trouble: Scripted) -> None:
+def test_what_passes_is_asked_again(fake: FakeModels, trouble: Scripted) -> None:
     event = received(fake, trouble, Says(plan()))
     assert (event.raw, event.attempts, len(event.failures)) == (plan(), 2, 1)
     assert (event.unreported_tokens > 0) == isinstance(trouble, Drops), "only a lost answer may be billed"
@@ -146,7 +144,7 @@ def test_what_passes_is_asked_again(fake: FakeOpenAI, trouble: Scripted) -> None
     ids=["429", "500", "400", "404", "half", "redirect", "huge", "bomb", "html", "empty", "surrogate", "length"],
 )  # fmt: skip
 def test_what_does_not_pass_is_a_failure_with_its_reason(
-    fake: FakeOpenAI, always: Scripted, reason: CompletionFailure, says: str, attempts: int
+    fake: FakeModels, always: Scripted, reason: CompletionFailure, says: str, attempts: int
 ) -> None:
     event = failed(fake, always)
     assert (event.reason, event.attempts) == (reason, attempts)
@@ -157,7 +155,7 @@ def test_what_does_not_pass_is_a_failure_with_its_reason(
 
 @pytest.mark.parametrize("always", [Hangs(), Sends(b" ", times=10_000, pause_s=0.05)], ids=["hangs", "drips"])
 def test_an_answer_that_does_not_come_in_time_is_cut_off_and_its_most_counted(
-    fake: FakeOpenAI, always: Scripted
+    fake: FakeModels, always: Scripted
 ) -> None:
     event = failed(fake, always, limit_s=1.0)
     assert (event.reason, event.attempts) == (CompletionFailure.TIMEOUT, 1)
@@ -167,13 +165,13 @@ def test_an_answer_that_does_not_come_in_time_is_cut_off_and_its_most_counted(
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_an_answer_is_bounded_whichever_way_litellm_asks(fake: FakeOpenAI, provider: str) -> None:
+def test_an_answer_is_bounded_whichever_way_litellm_asks(fake: FakeModels, provider: str) -> None:
     event = failed(fake, Sends(b"x" * 65_536, times=20_000), MODEL=f"{provider}/some-model", API_BASE=f"{fake.host}/x")
     assert event.detail == f"the answer is larger than {BODY_BYTES_MAX} bytes"
 
 
 @pytest.mark.parametrize("provider", ["openai", "deepseek", "anthropic", "ollama_chat"])
-def test_an_answer_that_is_none_is_a_failure_that_may_be_billed(fake: FakeOpenAI, provider: str) -> None:
+def test_an_answer_that_is_none_is_a_failure_that_may_be_billed(fake: FakeModels, provider: str) -> None:
     for body in (b"null", b'{"choices":[{"message":null}]}', b'{"content":[{"type":5}]}', b"[" * 100_000, b"\xff\x00"):
         event = failed(fake, Sends(body), MODEL=f"{provider}/some-model", API_BASE=f"{fake.host}/x", RETRIES="0")
         assert event.reason is CompletionFailure.PROVIDER_ERROR, body[:40]
@@ -181,28 +179,28 @@ def test_an_answer_that_is_none_is_a_failure_that_may_be_billed(fake: FakeOpenAI
         assert "Traceback" not in event.detail
 
 
-def test_a_key_the_provider_refuses_is_told_without_the_key(fake: FakeOpenAI) -> None:
+def test_a_key_the_provider_refuses_is_told_without_the_key(fake: FakeModels) -> None:
     wrong = "sk-wrong-Key987654321zyxwvutsrqponmlk"
     event = failed(fake, Says(plan()), API_KEY=wrong)
     assert event.reason is CompletionFailure.NOT_CONFIGURED
     assert "Incorrect API key provided" in event.detail
-    assert fake.refused == [f"Bearer {wrong}"]
+    assert fake.refused == [wrong]
     assert wrong not in repr(event)
 
 
-def test_a_server_that_repeats_our_key_does_not_get_it_onto_the_log(fake: FakeOpenAI) -> None:
+def test_a_server_that_repeats_our_key_does_not_get_it_onto_the_log(fake: FakeModels) -> None:
     event = received(fake, Says(plan(rationale={"summary": f"your key is {KEY}"})))
     assert "your key is [redacted]" in event.raw
     assert KEY not in repr(failed(fake, Fails(500, message=f"who are you, {KEY}?")))
 
 
-def test_a_wait_longer_than_the_time_left_is_not_waited_for(fake: FakeOpenAI) -> None:
+def test_a_wait_longer_than_the_time_left_is_not_waited_for(fake: FakeModels) -> None:
     event = failed(fake, Fails(429, headers={"retry-after": "120"}))
     assert (event.reason, event.attempts) == (CompletionFailure.RATE_LIMITED, 1)
     assert event.latency_ms < 50_000
 
 
-def test_json_by_words_where_the_provider_takes_no_schema(fake: FakeOpenAI) -> None:
+def test_json_by_words_where_the_provider_takes_no_schema(fake: FakeModels) -> None:
     refuses = Fails(400, "invalid_request_error", "response_format of this type is not supported")
     event = received(fake, refuses, refuses, Says(plan()))
     forms = [asked.get("response_format", {}).get("type") for asked in fake.asked]
@@ -210,14 +208,14 @@ def test_json_by_words_where_the_provider_takes_no_schema(fake: FakeOpenAI) -> N
     assert (event.raw, event.attempts) == (plan(), 3)
 
 
-def test_a_model_that_takes_no_temperature_is_asked_without(fake: FakeOpenAI) -> None:
+def test_a_model_that_takes_no_temperature_is_asked_without(fake: FakeModels) -> None:
     event = received(fake, Says(plan()), MODEL="openai/gpt-5-mini")
     assert "temperature" not in fake.asked[0]
     assert fake.asked[0]["max_completion_tokens"] == 2000
     assert event.cost == Decimal("0.00065")  # 1000 x 0.25 and 200 x 2.00 USD a million
 
 
-def test_the_other_model_is_asked_where_the_first_gives_no_answer(fake: FakeOpenAI) -> None:
+def test_the_other_model_is_asked_where_the_first_gives_no_answer(fake: FakeModels) -> None:
     fallback = {"FALLBACK_MODEL": "openai/gpt-4.1-nano", "FALLBACK_API_KEY": KEY, "FALLBACK_API_BASE": fake.base}
     event = received(fake, Fails(404), Says(plan()), **fallback)
     assert (event.model, event.raw) == ("openai/gpt-4.1-nano", plan())
@@ -234,7 +232,7 @@ def test_the_other_model_is_asked_where_the_first_gives_no_answer(fake: FakeOpen
     ],
 )
 def test_without_a_model_or_its_key_every_request_is_answered_so_at_once(
-    fake: FakeOpenAI, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], says: str
+    fake: FakeModels, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], says: str
 ) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with capture_logs() as said:
@@ -246,7 +244,7 @@ def test_without_a_model_or_its_key_every_request_is_answered_so_at_once(
     assert fake.asked == []
 
 
-def test_a_key_does_not_travel_in_the_clear_to_another_machine(fake: FakeOpenAI) -> None:
+def test_a_key_does_not_travel_in_the_clear_to_another_machine(fake: FakeModels) -> None:
     with pytest.raises(
         SettingsError, match=r"TAPELINE_LLM_API_BASE: the key would travel unencrypted to models\.example"
     ):
@@ -261,7 +259,7 @@ def test_a_key_does_not_travel_in_the_clear_to_another_machine(fake: FakeOpenAI)
     ],
 )
 def test_a_day_costs_what_it_may_and_a_restart_forgets_nothing(
-    fake: FakeOpenAI, variables: dict[str, str], says: str
+    fake: FakeModels, variables: dict[str, str], says: str
 ) -> None:
     """A call may take the prompt at two bytes a token and 2000 tokens of answer: the first fits, a second does not."""
     log = new_log()
@@ -278,20 +276,20 @@ def test_a_day_costs_what_it_may_and_a_restart_forgets_nothing(
     assert len(fake.asked) == 1
 
 
-def test_the_price_of_an_unknown_model_is_unknown_and_its_tokens_count(fake: FakeOpenAI) -> None:
+def test_the_price_of_an_unknown_model_is_unknown_and_its_tokens_count(fake: FakeModels) -> None:
     event = received(fake, Says(plan()), MODEL="openai/our-own-model", COST_PER_DAY="0")
     assert (event.cost, event.cost_known) == (0, False)
     over = failed(fake, Says(plan()), MODEL="openai/our-own-model", TOKENS_PER_DAY="1000")
     assert over.reason is CompletionFailure.OVER_BUDGET
 
 
-def test_a_request_past_its_deadline_is_answered_and_not_asked(fake: FakeOpenAI) -> None:
+def test_a_request_past_its_deadline_is_answered_and_not_asked(fake: FakeModels) -> None:
     event = failed(fake, Says(plan()), limit_s=0)
     assert (event.reason, event.detail) == (CompletionFailure.TIMEOUT, "past its deadline before it was asked")
     assert (event.attempts, fake.asked) == (0, [])
 
 
-def test_a_feed_that_stands_still_does_not_lengthen_the_time_there_is(fake: FakeOpenAI) -> None:
+def test_a_feed_that_stands_still_does_not_lengthen_the_time_there_is(fake: FakeModels) -> None:
     log = new_log()
     fake.always = Hangs()
     request = ask(log, limit_s=1, ts=T0 + 3_000_000_000)
@@ -313,13 +311,13 @@ def test_a_feed_that_stands_still_does_not_lengthen_the_time_there_is(fake: Fake
     ],
 )
 def test_a_setting_that_does_not_fit_stops_the_start_and_is_named(
-    fake: FakeOpenAI, variable: str, text: str, says: str
+    fake: FakeModels, variable: str, text: str, says: str
 ) -> None:
     with pytest.raises(SettingsError, match=f"TAPELINE_LLM_{variable}: .*{says}"):
         settings(fake, **{variable: text})
 
 
-def test_what_a_service_left_unanswered_the_next_one_asks_and_nothing_is_answered_twice(fake: FakeOpenAI) -> None:
+def test_what_a_service_left_unanswered_the_next_one_asks_and_nothing_is_answered_twice(fake: FakeModels) -> None:
     log = new_log()
     first, second = ask(log), ask(log)
     ask(log, number=1)  # the trader published the same request again: a repeat, by its number
@@ -334,7 +332,7 @@ def test_what_a_service_left_unanswered_the_next_one_asks_and_nothing_is_answere
 
 
 def test_a_long_run_leaves_a_place_from_which_the_next_one_goes_on(
-    fake: FakeOpenAI, monkeypatch: pytest.MonkeyPatch
+    fake: FakeModels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(topic, "PLACE_AFTER", 3)
     log = new_log()
@@ -350,7 +348,7 @@ def test_a_long_run_leaves_a_place_from_which_the_next_one_goes_on(
     assert (fifth in answers(log), len(fake.asked)) == (True, 5)
 
 
-def test_a_service_that_was_taken_over_asks_and_writes_nothing_more(fake: FakeOpenAI) -> None:
+def test_a_service_that_was_taken_over_asks_and_writes_nothing_more(fake: FakeModels) -> None:
     log = new_log()
     fake.always = Says(plan())
 
@@ -366,7 +364,7 @@ def test_a_service_that_was_taken_over_asks_and_writes_nothing_more(fake: FakeOp
     assert len(fake.asked) == len(answers(log)) == 1
 
 
-def test_an_answer_that_comes_after_the_takeover_does_not_count(fake: FakeOpenAI) -> None:
+def test_an_answer_that_comes_after_the_takeover_does_not_count(fake: FakeModels) -> None:
     log = new_log()
     ask(log)
 
@@ -381,7 +379,7 @@ def test_an_answer_that_comes_after_the_takeover_does_not_count(fake: FakeOpenAI
 
 
 @pytest.mark.parametrize("kind", ["memory", pytest.param("kafka", marks=pytest.mark.kafka)])
-def test_many_requests_are_each_answered_once(fake: FakeOpenAI, kind: str, request: pytest.FixtureRequest) -> None:
+def test_many_requests_are_each_answered_once(fake: FakeModels, kind: str, request: pytest.FixtureRequest) -> None:
     log = new_log("memory://" if kind == "memory" else request.getfixturevalue("kafka_url"))
     requests = [ask(log) for _ in range(16)]
     fake.always = Says(plan())

@@ -16,7 +16,12 @@ from services.llm.provider import Form, Provider
 provider = Provider()
 assert provider.prices("openai/gpt-5-mini") is not None
 assert provider.best_form("openai/gpt-5-mini") is Form.SCHEMA
-assert provider.best_form("ollama_chat/llama3.1") is Form.OBJECT
+for model in ("ollama/qwen3:8b", "ollama_chat/qwen3:8b"):
+    assert provider.best_form(model) is Form.SCHEMA
+    assert provider.prices(model) is None
+assert provider.best_form("deepseek/deepseek-chat") is Form.OBJECT
+from litellm.anthropic_beta_headers_manager import _load_beta_headers_config
+assert _load_beta_headers_config()
 import litellm
 lists = ("callbacks", "success_callback", "failure_callback", "input_callback", "service_callback")
 print([getattr(litellm, name) for name in lists], litellm.telemetry, os.environ.get("TAPELINE_FROM_A_FILE"))

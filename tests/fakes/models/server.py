@@ -12,11 +12,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
 from typing import Any
 
-from tests.fakes.openai.wire import completion, error, problem_of
+from tests.fakes.models.anthropic import ANTHROPIC
+from tests.fakes.models.ollama import OLLAMA
+from tests.fakes.models.openai import DEEPSEEK, OPENAI, error
+from tests.fakes.models.wire import Body
 
-KEY = "sk-planted-Key0123456789abcdefghijklm"
 USAGE = {"prompt_tokens": 1000, "completion_tokens": 200}
-Body = Mapping[str, Any]
+WIRES = {
+    "/v1/chat/completions": OPENAI, "/chat/completions": DEEPSEEK, "/v1/messages": ANTHROPIC, "/api/chat": OLLAMA,
+}  # fmt: skip
+"""Which format is spoken where. What is asked for elsewhere is only ever answered with something bad."""
 
 
 @dataclass(frozen=True)
@@ -59,14 +64,19 @@ class Drops:
 Scripted = Says | Fails | Sends | Hangs | Drops
 
 
-class FakeOpenAI:
-    """A running server. ``asked``: bodies of the requests that were let in, oldest first."""
+class FakeModels:
+    """A running server. ``asked``: bodies of the requests that were let in, oldest first.
+
+    ``seen``: path and headers of every request. ``problems``: what requests got wrong. ``refused``: keys.
+    """
 
     def __init__(self) -> None:
         self.script: deque[Scripted] = deque()
         self.always: Scripted = Fails(500, message="nothing is scripted")
         self.asked: list[dict[str, Any]] = []
         self.refused: list[str] = []
+        self.problems: list[str] = []
+        self.seen: list[tuple[str, dict[str, str]]] = []
         self.closing = Event()
         server = self
 
@@ -77,6 +87,12 @@ class FakeOpenAI:
         self._http.daemon_threads = True
         self.host = f"http://127.0.0.1:{self._http.server_port}"
         self.base = f"{self.host}/v1"
+
+    def clear(self) -> None:
+        """Forget what is scripted and what was asked."""
+        for kept in (self.script, self.asked, self.refused, self.problems, self.seen):
+            kept.clear()
+        self.always = Fails(500, message="nothing is scripted")
 
     def next(self) -> Scripted:
         """Return what comes next."""
@@ -94,7 +110,7 @@ class FakeOpenAI:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    fake: FakeOpenAI
+    fake: FakeModels
     protocol_version = "HTTP/1.1"
 
     def log_message(self, format: str, *arguments: Any) -> None:
@@ -102,30 +118,32 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         raw = self.rfile.read(int(self.headers.get("content-length", 0)))
-        if self.path != "/v1/chat/completions":  # another provider's address: only what fails is scripted there
-            self._misbehave(self.fake.next())
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        self.fake.seen.append((self.path, headers))
+        wire = WIRES.get(self.path)
+        if wire is None:
+            self._misbehave(self.fake.next(), error)
             return
-        given = self.headers.get("authorization", "")
-        if given != f"Bearer {KEY}":
+        given = wire.key_of(headers)
+        if wire.key is not None and given != wire.key:
             self.fake.refused.append(given)
-            words = (
-                f"Incorrect API key provided: {given.removeprefix('Bearer ')}. You can find your API key in settings."
-            )
-            self._json(401, error(words, "invalid_request_error", code="invalid_api_key"))
+            words = f"Incorrect API key provided: {given}. You can find your API key in settings."
+            self._json(401, wire.error(words, "authentication_error"))
             return
         body: dict[str, Any] = json.loads(raw)
-        if (problem := problem_of(body)) is not None:
-            self._json(400, error(problem[1], "invalid_request_error", parameter=problem[0]))
+        if (problem := wire.problem_of(body, headers)) is not None:
+            self.fake.problems.append(problem[1])
+            self._json(problem[2], wire.error(problem[1], "invalid_request_error"))
             return
         self.fake.asked.append(body)
         scripted = self.fake.next()
         if isinstance(scripted, Says):
             text = scripted.text if isinstance(scripted.text, str) else scripted.text(body)
-            self._json(200, completion(body["model"], text, scripted.finish_reason, scripted.usage))
+            self._json(200, wire.completion(body, text, scripted.finish_reason, scripted.usage))
         else:
-            self._misbehave(scripted)
+            self._misbehave(scripted, wire.error)
 
-    def _misbehave(self, scripted: Scripted) -> None:
+    def _misbehave(self, scripted: Scripted, error: Callable[[str, str], dict[str, Any]]) -> None:
         match scripted:
             case Fails():
                 self._json(scripted.status, error(scripted.message, scripted.kind), scripted.headers)
@@ -167,10 +185,10 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def fake_openai() -> Iterator[FakeOpenAI]:
+def fake_models() -> Iterator[FakeModels]:
     """Run a server for as long as the block lasts."""
-    fake = FakeOpenAI()
-    thread = Thread(target=fake.run, name="fake-openai")
+    fake = FakeModels()
+    thread = Thread(target=fake.run, name="fake-models")
     thread.start()
     try:
         yield fake
