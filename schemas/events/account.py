@@ -93,6 +93,16 @@ class FundingPaid(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ChargeBooked(Event):
+    """The venue's charge (negative) or credit outside of any trade is in the cash: a result, not a flow."""
+
+    account_id: str
+    bill_id: str
+    venue_type: str
+    amount: Money
+
+
+@dataclass(frozen=True, slots=True)
 class Excursion:
     """Worst and best a trade was, in price, percent of entry and R; all >= 0. R is None without a first stop."""
 

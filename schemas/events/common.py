@@ -169,3 +169,15 @@ class NotSentReason(StrEnum):
     ABSENT = "ABSENT"
     LEVERAGE = "LEVERAGE"
     UNSENDABLE = "UNSENDABLE"
+
+
+class Repair(StrEnum):
+    """What becomes of a difference between log and venue.
+
+    OPERATOR: a person has to act, trading is HALTED until then. GATEWAY: it is being reported by the gateway that found
+    it, and gone with the next snapshot that agrees. NONE: only told.
+    """
+
+    OPERATOR = "OPERATOR"
+    NONE = "NONE"
+    GATEWAY = "GATEWAY"

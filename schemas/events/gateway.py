@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from schemas.envelope import Event
-from schemas.values import Money
+from schemas.events.common import Repair
+from schemas.values import Micros, Money
 
 FOREIGN = "foreign:"
 """How a snapshot names an order that is not of this log: this, then the venue's own id."""
@@ -43,3 +44,36 @@ class VenueTransferred(Event):
     bill_id: str
     currency: str
     amount: Money
+
+
+@dataclass(frozen=True, slots=True)
+class VenueCharged(Event):
+    """The venue charged (negative) or credited the account outside of any trade: interest. Once per ``bill_id``.
+
+    ``venue_type``: the line's type and subtype as the venue numbers them.
+    """
+
+    account_id: str
+    bill_id: str
+    venue_type: str
+    instrument_id: str
+    currency: str
+    amount: Money
+
+
+@dataclass(frozen=True, slots=True)
+class DifferenceFound(Event):
+    """The venue shows what the log should have had by then. Told before the reports that repair it, if any can.
+
+    ``subject``: ``fill <instrument> <trade id>``, ``order <client order id>``, ``funding <instrument> <UTC>``,
+    ``transfer <bill>``, ``charge <bill>``, ``bill <bill>`` (nothing explains it) or ``closed <position id>`` (its parts
+    are not its whole). ``venue``, ``log``: what either says. ``since``: since when the venue has had it. ``repair``:
+    GATEWAY, or NONE where only a person can say what it is.
+    """
+
+    account_id: str
+    subject: str
+    venue: str
+    log: str
+    since: Micros
+    repair: Repair

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from schemas.envelope import Event
-from schemas.events.common import ExitReason, MarginMode, PlanOrigin, PositionSide, QuantityUnit, TradingState
+from schemas.events.common import ExitReason, MarginMode, PlanOrigin, PositionSide, QuantityUnit, Repair, TradingState
 from schemas.events.plan import Entry, StopSpec, Target
 from schemas.values import Micros, Money, Percent, Price, Quantity, Ratio
 
@@ -240,19 +240,13 @@ class DrawdownWarningChanged(Event):
     peak_equity: Money
 
 
-class Repair(StrEnum):
-    """What becomes of a difference. OPERATOR: a person has to act, trading is HALTED until then. NONE: only told."""
-
-    OPERATOR = "OPERATOR"
-    NONE = "NONE"
-
-
 @dataclass(frozen=True, slots=True)
 class ReconciliationDiffered(Event):
     """The venue's account is not as the log has it. Told when it appears and when it changes.
 
-    ``subject``: account_mode, position_mode, cash, ``position <instrument>`` or ``order <venue id>``. ``since``: when
-    it was first seen.
+    ``subject``: account_mode, position_mode, cash, ``position <instrument>``, ``hedge <instrument>``, ``order <venue
+    id>``, or what a gateway found (``DifferenceFound``). ``since``: when it was first seen; of what a gateway found,
+    since when the venue has had it.
     """
 
     account_id: str

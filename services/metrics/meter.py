@@ -12,7 +12,7 @@ from typing import Any
 
 from schemas.envelope import Envelope, Event
 from schemas.events.account import EquityChanged, PositionChanged, TradeClosed
-from schemas.events.common import Quality, TradingState
+from schemas.events.common import Quality, Repair, TradingState
 from schemas.events.data import GapClosed, GapOpened, MessageQuarantined, QualityChanged, TickQuarantined
 from schemas.events.market import FeedState, FeedStatus, LineQuarantined
 from schemas.events.orders import (
@@ -35,7 +35,6 @@ from schemas.events.risk import (
     PlanDenied,
     ReconciliationDiffered,
     ReconciliationSettled,
-    Repair,
     StateCauseKind,
     TradingStateChanged,
     WarningState,

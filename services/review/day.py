@@ -29,6 +29,8 @@ SELECT (SELECT equity FROM equity_points WHERE account_id = %(account)s AND ts_e
         ORDER BY ts_event DESC, log_offset DESC LIMIT 1) AS last,
        (SELECT coalesce(sum(amount), 0) FROM cash_flows WHERE account_id = %(account)s AND kind <> 'INITIAL'
         AND ts_event >= %(start)s AND ts_event < %(end)s) AS flows,
+       (SELECT coalesce(sum(amount), 0) FROM charges WHERE account_id = %(account)s
+        AND ts_event >= %(start)s AND ts_event < %(end)s) AS charges,
        (SELECT max(drawdown_pct) FROM equity_points
         WHERE account_id = %(account)s AND ts_event >= %(start)s AND ts_event < %(end)s) AS drawdown
 """
@@ -60,7 +62,8 @@ SELECT (SELECT count(*) FROM trading_states WHERE account_id = %(account)s AND s
 class DayReview:
     """What a day came to. equity_start: at the end of the day before, else the day's first; drawdown_pct: the worst.
 
-    flows: paid in less taken out, in equity_end and no result.
+    flows: paid in less taken out, in equity_end and no result. charges: of the venue outside of trades, positive =
+    received, a result.
     denied: plans by denial code, most frequent first. state: at the day's end, None where none was ever told.
     """
 
@@ -69,6 +72,7 @@ class DayReview:
     equity_start: Decimal
     equity_end: Decimal
     flows: Decimal
+    charges: Decimal
     drawdown_pct: Decimal
     closed: int
     won: int
@@ -99,6 +103,7 @@ def review_day(database: ReadDatabase, account_id: str, day: date) -> DayReview 
         equity_start=equity["before"] if equity["before"] is not None else equity["first"],
         equity_end=equity["last"],
         flows=equity["flows"],
+        charges=equity["charges"],
         drawdown_pct=equity["drawdown"],
         closed=trades["closed"],
         won=trades["won"],
@@ -127,13 +132,15 @@ def text(review: DayReview) -> str:
     start, end = review.equity_start, review.equity_end
     flows = f" without transfers of {_signed(review.flows)} USDT" if review.flows else ""
     change = f" ({_signed((end - review.flows - start) / start * 100)} %{flows})" if start > 0 else ""
+    charges = f" Charged by the venue outside of trades: {_signed(review.charges)}." if review.charges else ""
     codes = ", ".join(f"{code} {times}" for code, times in list(review.denied.items())[:CODES_SHOWN])
     more = len(review.denied) - CODES_SHOWN
     denied = sum(review.denied.values())
     lines = [
         f"Equity {_money(start)} -> {_money(end)} USDT{change}; deepest drawdown {_money(review.drawdown_pct)} %.",
         f"Trades closed: {review.closed}, won {review.won}; net {_signed(review.net_pnl)} USDT "
-        f"({_signed(review.r_sum)} R), in it fees {_money(review.fees)} paid and funding {_signed(review.funding)}.",
+        f"({_signed(review.r_sum)} R), in it fees {_money(review.fees)} paid and funding {_signed(review.funding)}."
+        + charges,
         f"Plans: {review.proposed} proposed, {review.approved} approved, {denied} denied"
         + (f" ({codes}{f' and {more} codes more' if more > 0 else ''})." if denied else "."),
         f"Trading is {review.state or 'not begun'}; halted {review.halts} times.",

@@ -18,7 +18,7 @@ from projections.trail import causes, effects, find, payload
 from projections.writer import Projector
 from schemas.codec import encode
 from schemas.envelope import NOT_SEQUENCED, Envelope, Event
-from schemas.events.account import CashFlowed, EquityChanged, FlowKind, PositionChanged, TradeClosed
+from schemas.events.account import CashFlowed, ChargeBooked, EquityChanged, FlowKind, PositionChanged, TradeClosed
 from schemas.events.common import EntryEnd, OrderPurpose, Quality, Side
 from schemas.events.control import GeneratePlan
 from schemas.events.data import (
@@ -317,7 +317,7 @@ def test_a_cause_that_is_not_in_the_database_ends_the_chain(story: Story, databa
         assert causes(connection, signal) == []
 
 
-def test_a_transfer_is_no_result_of_its_day(story: Story, database: str) -> None:
+def test_a_transfer_is_no_result_of_its_day_and_a_charge_is_named(story: Story, database: str) -> None:
     def equity(amount: int) -> EquityChanged:
         return replace(sample(EquityChanged, 1), account_id="paper", equity=Money(Decimal(amount)))
 
@@ -328,7 +328,8 @@ def test_a_transfer_is_no_result_of_its_day(story: Story, database: str) -> None
     story.tell(equity(10_000), "e0", ts=T0 + 1)
     story.tell(flow(FlowKind.DEPOSIT, 200), "f1", ts=T0 + 2)
     story.tell(flow(FlowKind.WITHDRAWAL, -50), "f2", ts=T0 + 3)
-    story.tell(equity(9_150), "e1", ts=T0 + 4)
+    story.tell(ChargeBooked("paper", "9", "7/9", Money(Decimal("-1.5"))), "c1", ts=T0 + 4)
+    story.tell(equity(9_150), "e1", ts=T0 + 5)
     story.project(database)
     reads = ReadDatabase(database)
     try:
@@ -338,3 +339,5 @@ def test_a_transfer_is_no_result_of_its_day(story: Story, database: str) -> None
     assert review is not None
     assert (review.equity_start, review.equity_end, review.flows) == (10_000, 9_150, 150)
     assert "Equity 10000.00 -> 9150.00 USDT (-10.00 % without transfers of +150.00 USDT);" in text(review)
+    assert review.charges == Decimal("-1.5")
+    assert "Charged by the venue outside of trades: -1.50." in text(review)

@@ -121,6 +121,27 @@ CREATE TABLE cash_flows (
   CONSTRAINT cash_flows_pkey PRIMARY KEY (ts_event, log_partition, log_offset)
 );
 CREATE INDEX cash_flows_event_id_idx ON cash_flows (event_id);
+CREATE TABLE charges (
+  event_type TEXT NOT NULL,
+  event_id TEXT NOT NULL,
+  correlation_id TEXT NOT NULL,
+  causation_id TEXT NOT NULL,
+  stage TEXT NOT NULL,
+  step BIGINT NOT NULL,
+  ordinal BIGINT NOT NULL,
+  seq BIGINT NOT NULL,
+  ts_event TIMESTAMP WITH TIME ZONE NOT NULL,
+  ts_ingest TIMESTAMP WITH TIME ZONE NOT NULL,
+  settings_digest TEXT NOT NULL,
+  log_partition INTEGER NOT NULL,
+  log_offset BIGINT NOT NULL,
+  account_id TEXT NOT NULL,
+  bill_id TEXT NOT NULL,
+  venue_type TEXT NOT NULL,
+  amount NUMERIC(38, 8) NOT NULL,
+  CONSTRAINT charges_pkey PRIMARY KEY (ts_event, log_partition, log_offset)
+);
+CREATE INDEX charges_event_id_idx ON charges (event_id);
 CREATE TABLE checkpoints (
   event_type TEXT NOT NULL,
   event_id TEXT NOT NULL,
@@ -257,6 +278,30 @@ CREATE TABLE completions (
 );
 CREATE INDEX completions_event_id_idx ON completions (event_id);
 CREATE INDEX completions_request_id_idx ON completions (request_id);
+CREATE TABLE differences_found (
+  event_type TEXT NOT NULL,
+  event_id TEXT NOT NULL,
+  correlation_id TEXT NOT NULL,
+  causation_id TEXT NOT NULL,
+  stage TEXT NOT NULL,
+  step BIGINT NOT NULL,
+  ordinal BIGINT NOT NULL,
+  seq BIGINT NOT NULL,
+  ts_event TIMESTAMP WITH TIME ZONE NOT NULL,
+  ts_ingest TIMESTAMP WITH TIME ZONE NOT NULL,
+  settings_digest TEXT NOT NULL,
+  log_partition INTEGER NOT NULL,
+  log_offset BIGINT NOT NULL,
+  account_id TEXT NOT NULL,
+  subject TEXT NOT NULL,
+  venue TEXT NOT NULL,
+  log TEXT NOT NULL,
+  since TIMESTAMP WITH TIME ZONE NOT NULL,
+  repair TEXT NOT NULL,
+  CONSTRAINT differences_found_pkey PRIMARY KEY (ts_event, log_partition, log_offset)
+);
+CREATE INDEX differences_found_account_id_ts_event_idx ON differences_found (account_id, ts_event);
+CREATE INDEX differences_found_event_id_idx ON differences_found (event_id);
 CREATE TABLE drawdown_warnings (
   event_type TEXT NOT NULL,
   event_id TEXT NOT NULL,
@@ -1381,6 +1426,29 @@ CREATE TABLE venue_bars (
   CONSTRAINT venue_bars_pkey PRIMARY KEY (ts_event, log_partition, log_offset)
 );
 CREATE INDEX venue_bars_instrument_id_timeframe_ts_event_idx ON venue_bars (instrument_id, timeframe, ts_event);
+CREATE TABLE venue_charges (
+  event_type TEXT NOT NULL,
+  event_id TEXT NOT NULL,
+  correlation_id TEXT NOT NULL,
+  causation_id TEXT NOT NULL,
+  stage TEXT NOT NULL,
+  step BIGINT NOT NULL,
+  ordinal BIGINT NOT NULL,
+  seq BIGINT NOT NULL,
+  ts_event TIMESTAMP WITH TIME ZONE NOT NULL,
+  ts_ingest TIMESTAMP WITH TIME ZONE NOT NULL,
+  settings_digest TEXT NOT NULL,
+  log_partition INTEGER NOT NULL,
+  log_offset BIGINT NOT NULL,
+  account_id TEXT NOT NULL,
+  bill_id TEXT NOT NULL,
+  venue_type TEXT NOT NULL,
+  instrument_id TEXT NOT NULL,
+  currency TEXT NOT NULL,
+  amount NUMERIC(38, 8) NOT NULL,
+  CONSTRAINT venue_charges_pkey PRIMARY KEY (ts_event, log_partition, log_offset)
+);
+CREATE INDEX venue_charges_event_id_idx ON venue_charges (event_id);
 CREATE TABLE venue_funding (
   event_type TEXT NOT NULL,
   event_id TEXT NOT NULL,

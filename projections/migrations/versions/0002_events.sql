@@ -81,6 +81,10 @@ SELECT event_type, event_id, correlation_id, causation_id, stage, step, ordinal,
 UNION ALL
 SELECT event_type, event_id, correlation_id, causation_id, stage, step, ordinal, seq, ts_event, ts_ingest, settings_digest, 'reports' AS log_topic, log_partition, log_offset FROM venue_transfers
 UNION ALL
+SELECT event_type, event_id, correlation_id, causation_id, stage, step, ordinal, seq, ts_event, ts_ingest, settings_digest, 'reports' AS log_topic, log_partition, log_offset FROM venue_charges
+UNION ALL
+SELECT event_type, event_id, correlation_id, causation_id, stage, step, ordinal, seq, ts_event, ts_ingest, settings_digest, 'reports' AS log_topic, log_partition, log_offset FROM differences_found
+UNION ALL
 SELECT event_type, event_id, correlation_id, causation_id, stage, step, ordinal, seq, ts_event, ts_ingest, settings_digest, 'reports' AS log_topic, log_partition, log_offset FROM gateway_claims
 UNION ALL
 SELECT event_type, event_id, correlation_id, causation_id, stage, step, ordinal, seq, ts_event, ts_ingest, settings_digest, 'reports' AS log_topic, log_partition, log_offset FROM venue_funding
@@ -98,6 +102,8 @@ UNION ALL
 SELECT event_type, event_id, correlation_id, causation_id, stage, step, ordinal, seq, ts_event, ts_ingest, settings_digest, 'accounts' AS log_topic, log_partition, log_offset FROM position_events
 UNION ALL
 SELECT event_type, event_id, correlation_id, causation_id, stage, step, ordinal, seq, ts_event, ts_ingest, settings_digest, 'accounts' AS log_topic, log_partition, log_offset FROM funding_payments
+UNION ALL
+SELECT event_type, event_id, correlation_id, causation_id, stage, step, ordinal, seq, ts_event, ts_ingest, settings_digest, 'accounts' AS log_topic, log_partition, log_offset FROM charges
 UNION ALL
 SELECT event_type, event_id, correlation_id, causation_id, stage, step, ordinal, seq, ts_event, ts_ingest, settings_digest, 'accounts' AS log_topic, log_partition, log_offset FROM trades_closed
 UNION ALL

@@ -8,13 +8,15 @@ awaited, so that no two of them interleave. Nothing here sleeps or knows an even
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from decimal import Decimal
 from typing import Any
 
 from schemas.envelope import Event
-from schemas.events.common import NotSentReason
+from schemas.events.common import NotSentReason, Repair
+from schemas.events.gateway import DifferenceFound
 from schemas.events.market import InstrumentDefined
-from schemas.events.orders import AmendIntended, NotSent
-from schemas.values import Micros, Price, Quantity
+from schemas.events.orders import AmendIntended, NotSent, VenueCanceled
+from schemas.values import SECOND, Micros, Price, Quantity, plain
 from services.gateways.okx import protocol
 from services.gateways.okx.counters import GatewayCounters
 from services.gateways.okx.facts import Category, VenueExecution, VenueOrder
@@ -32,8 +34,10 @@ from services.gateways.okx.venue import (
 from streams.log.base import EventLog
 from streams.reader import SeqReader
 
-FILLS_OVERLAP_US = 60_000_000
+FILLS_OVERLAP_US = 60 * SECOND
 """How far before the oldest moment of interest fills are asked for: clocks differ, and repeats are dropped."""
+LATE_US = 10 * SECOND
+"""What the venue has had for longer than this, and the log has not, is a difference: it is told, then reported."""
 FORCED = frozenset({Category.LIQUIDATION, Category.ADL})
 Instruments = Callable[[str], InstrumentDefined | None]
 
@@ -172,13 +176,13 @@ class OrderDesk:
         except VenueUnavailable:
             return  # nobody knows yet
         if found is not None:
-            self._say(order, protocol.terms_seen(order, found), ts_event=found.ts_updated)
+            self._show(order, found, protocol.terms_seen(order, found))
         for execution in protocol.of_order(executions, order):
             self._fill(order, execution)
         if found is None:
-            self._say(order, protocol.absent(order, asked_at, self.reports.claim_id))
+            self._miss(order, protocol.absent(order, asked_at, self.reports.claim_id))
         else:
-            self._say(order, protocol.end_seen(order, found, self.clock()), ts_event=found.ts_updated)
+            self._show(order, found, protocol.end_seen(order, found, self.clock()))
 
     def _since(self, order: Tracked) -> Micros:
         attempted = self.clock() if order.deadline is None else order.deadline - SEND_DEADLINE_US
@@ -210,8 +214,8 @@ class OrderDesk:
         """Report what the venue's view of an order of ours lets us say; of another's, nothing."""
         order = self._order(found.client_order_id)
         if order is not None:
-            self._say(order, protocol.terms_seen(order, found), ts_event=found.ts_updated)
-            self._say(order, protocol.end_seen(order, found, self.clock()), ts_event=found.ts_updated)
+            self._show(order, found, protocol.terms_seen(order, found))
+            self._show(order, found, protocol.end_seen(order, found, self.clock()))
 
     def fills(self, executions: Sequence[VenueExecution]) -> None:
         """Report the executions that were not reported yet.
@@ -243,11 +247,36 @@ class OrderDesk:
     def _fill(self, order: Tracked | None, execution: VenueExecution) -> None:
         if self.orders.knows(execution.instrument_id, execution.trade_id):
             return
+        if self._is_late(execution.ts_event):
+            what = f"{execution.side.value} {plain(execution.last_quantity)} at {plain(execution.last_price)}"
+            subject = f"fill {execution.instrument_id} {execution.trade_id}"
+            self.differs(subject, what, "none", execution.ts_event)
         event = protocol.fill_of(execution, order, self.reports.owner.account_id)
         if order is None:
             self.reports.report(event, ts_event=execution.ts_event)
         else:
             self._say(order, [event], ts_event=execution.ts_event)
+
+    def differs(self, subject: str, venue: str, log: str, since: int, repair: Repair = Repair.GATEWAY) -> None:
+        """Tell what the venue shows and the log should have had by now; its repair, if it has one, comes next."""
+        account = self.reports.owner.account_id
+        self.say(DifferenceFound(account, subject, venue, log, Micros(since), repair), ts_event=self.clock())
+
+    def _is_late(self, moment: int) -> bool:
+        return self.clock() - moment > LATE_US
+
+    def _show(self, order: Tracked, found: VenueOrder, events: Sequence[Event]) -> None:
+        """Report what the venue's view of an order lets us say."""
+        if events and self._is_late(found.ts_updated):
+            venue = _terms(found.status.value, found.quantity, found.trigger_price)
+            self.differs(_subject(order), venue, _as_known(order), found.ts_updated)
+        self._say(order, events, ts_event=found.ts_updated)
+
+    def _miss(self, order: Tracked, events: Sequence[Event]) -> None:
+        """Report what it lets us say that the venue does not know an order."""
+        if any(isinstance(event, VenueCanceled) for event in events) and order.pace.absent_since is not None:
+            self.differs(_subject(order), "none", _as_known(order), order.pace.absent_since)
+        self._say(order, events)
 
     def say(self, event: Event, *, ts_event: int) -> None:
         """Report what is not about one order."""
@@ -263,6 +292,19 @@ class OrderDesk:
                 causation_id=causation_id or order.intent_id,
                 plan_id=order.intent.plan_id,
             )
+
+
+def _subject(order: Tracked) -> str:
+    return f"order {order.intent.client_order_id}"
+
+
+def _as_known(order: Tracked) -> str:
+    return _terms(order.phase.value, order.quantity, order.trigger_price)
+
+
+def _terms(state: str, quantity: Decimal, trigger_price: Decimal | None) -> str:
+    trigger = "" if trigger_price is None else f", trigger {plain(trigger_price)}"
+    return f"{state} {plain(quantity)}{trigger}"
 
 
 def _change(order: Tracked) -> AmendIntended:

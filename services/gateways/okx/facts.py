@@ -146,6 +146,7 @@ class BillKind(StrEnum):
     ADL = "ADL"
     TRANSFER = "TRANSFER"
     INTEREST = "INTEREST"
+    CLAWBACK = "CLAWBACK"
     OTHER = "OTHER"
 
 

@@ -1,6 +1,6 @@
 """Compare the log with the venue, over the union of both, and report what only the venue knows.
 
-Fills first, then funding, then where each order is, and last the snapshot the trader compares its books with. It is
+Fills first, then the ledger, then where each order is, and last the snapshot the trader compares its books with. It is
 told only when nothing moved while it was taken: half of one moment and half of the next would differ from any log.
 """
 
@@ -12,27 +12,25 @@ from decimal import Decimal
 
 from schemas.events.common import AccountMode, MarginMode
 from schemas.events.common import PositionMode as Mode
-from schemas.events.gateway import FOREIGN, VenueTransferred
-from schemas.events.orders import AccountSnapshot, VenueFunding, VenuePosition
-from schemas.values import SECOND, Micros, Money, Price, Quantity, Rate, money
+from schemas.events.gateway import FOREIGN
+from schemas.events.orders import AccountSnapshot, VenuePosition
+from schemas.values import SECOND, Micros, Money, Price, Quantity, money
 from services.gateways.okx.desk import FILLS_OVERLAP_US, OrderDesk
 from services.gateways.okx.facts import (
     AccountConfig,
-    BillKind,
     PositionMode,
     VenueBalance,
-    VenueBill,
     VenueHolding,
     VenueOrder,
 )
 from services.gateways.okx.forced import ForcedCloses
+from services.gateways.okx.ledger import SETTLEMENT_CURRENCY, Ledger
 from services.gateways.okx.tracked import Phase
 
 TRIES_MAX = 3
 """Snapshots begun anew, because something moved meanwhile, before the next turn is waited for."""
 BILLS_OVERLAP_US = 3600 * SECOND
 """How far before the last reconciliation the ledger is read again: its lines may come late."""
-SETTLEMENT_CURRENCY = "USDT"
 ZERO = Decimal(0)
 MODES = {1: AccountMode.SPOT, 2: AccountMode.FUTURES, 3: AccountMode.MULTI_CURRENCY, 4: AccountMode.PORTFOLIO}
 
@@ -59,6 +57,7 @@ class Reconciler:
         self._desk = desk
         self._pause = pause
         self._forced = ForcedCloses(desk)
+        self._ledger = Ledger(desk)
         self._since: int | None = None
 
     async def run(self) -> bool:
@@ -90,38 +89,19 @@ class Reconciler:
         return net == {name: quantity for name, quantity in held.items() if quantity}
 
     async def _facts(self) -> bool:
-        """Report fills and funding that are not on the log; return whether something cannot be told yet."""
+        """Report fills and ledger lines that are not on the log; return whether something cannot be told yet."""
         desk = self._desk
         since = self._begin() - FILLS_OVERLAP_US
         executions = await desk.client.fills(Micros(since))
         desk.fills(executions)
         waits = await self._forced.take(executions)
-        bills = await desk.client.bills(Micros(max(self._begin() - BILLS_OVERLAP_US, desk.reports.ts_begun)))
-        holdings = await desk.client.positions() if any(b.kind is BillKind.FUNDING for b in bills) else ()
-        self._funding(bills, holdings)
+        await self._ledger.take(Micros(max(self._begin() - BILLS_OVERLAP_US, desk.reports.ts_begun)))
         return waits
 
     def _begin(self) -> int:
         """Return since when something may have happened that the log does not know; not before the log began."""
         desk = self._desk.reports
         return max(self._since if self._since is not None else desk.ts_before, desk.ts_begun + FILLS_OVERLAP_US)
-
-    def _funding(self, bills: Sequence[VenueBill], holdings: Sequence[VenueHolding]) -> None:
-        desk = self._desk
-        for bill in bills:
-            if bill.kind is BillKind.TRANSFER:
-                self._transfer(bill)
-            if bill.kind is not BillKind.FUNDING or bill.instrument_id is None:
-                continue
-            if bill.ts_event <= desk.orders.funded_until.get(bill.instrument_id, 0):
-                continue
-            desk.say(funding_of(bill, holdings, desk), ts_event=bill.ts_event)
-
-    def _transfer(self, bill: VenueBill) -> None:
-        desk = self._desk
-        if bill.currency == SETTLEMENT_CURRENCY and bill.bill_id not in desk.orders.transfers:
-            event = VenueTransferred(desk.reports.owner.account_id, bill.bill_id, bill.currency, money(bill.amount))
-            desk.say(event, ts_event=bill.ts_event)
 
     def _look(self, orders: Sequence[VenueOrder]) -> None:
         """Take what the venue shows of each of our orders; ask for each it should have and does not show."""
@@ -181,30 +161,6 @@ def cash_of(view: View) -> Money:
     cash = sum((balance.cash for balance in view.balances if balance.currency == SETTLEMENT_CURRENCY), ZERO)
     isolated = (held.margin for held in view.holdings if held.margin_mode is MarginMode.ISOLATED)
     return money(cash + sum((margin for margin in isolated if margin is not None), ZERO))
-
-
-def funding_of(bill: VenueBill, holdings: Sequence[VenueHolding], desk: OrderDesk) -> VenueFunding:
-    """Return a line of the venue's ledger as a funding settlement; the rate is what payment and position imply.
-
-    The line has no side: it is that of the position now held; where none is, a long's.
-    """
-    assert bill.instrument_id is not None
-    instrument = desk.instruments(bill.instrument_id)
-    held = next((each.quantity for each in holdings if each.instrument_id == bill.instrument_id), ZERO)
-    quantity = -bill.quantity if held < 0 else bill.quantity
-    mark = bill.price or Price(ZERO)
-    value = ZERO if instrument is None else instrument.contract_value * instrument.contract_multiplier
-    notional = quantity * value * mark
-    rate = (-bill.amount / notional).quantize(Decimal(1).scaleb(-12)) if notional else ZERO
-    return VenueFunding(
-        account_id=desk.reports.owner.account_id,
-        instrument_id=bill.instrument_id,
-        payment=money(bill.amount),
-        funding_rate=Rate(rate),
-        mark_price=mark,
-        position_quantity=Quantity(quantity),
-        ts_funding=bill.ts_event,
-    )
 
 
 def _is_swap(instrument_id: str) -> bool:

@@ -75,6 +75,7 @@ BILL_KINDS = {
     "7": BillKind.INTEREST,
     "8": BillKind.FUNDING,
     "9": BillKind.ADL,
+    "10": BillKind.CLAWBACK,
 }
 """Source: OKX v5, bill types."""
 

@@ -12,8 +12,8 @@ from decimal import Decimal
 from enum import StrEnum
 
 from schemas.envelope import Envelope, Event
-from schemas.events.common import Side
-from schemas.events.gateway import GatewayClaimed, VenueTransferred
+from schemas.events.common import Repair, Side
+from schemas.events.gateway import DifferenceFound, GatewayClaimed, VenueCharged, VenueTransferred
 from schemas.events.orders import (
     AmendIntended,
     CancelIntended,
@@ -36,8 +36,8 @@ OVER_MAX = 5_000
 TRADES_MAX = 20_000
 """Venue trade ids remembered against repeats; the trader keeps its own."""
 
-TRANSFERS_MAX = 1_000
-"""Lines of the venue's ledger remembered; it is read again with an hour's overlap."""
+LINES_MAX = 10_000
+"""Lines of the venue's ledger remembered, as many as one answer may have: it is read again with an hour's overlap."""
 PENALTIES_MAX = 100
 """Liquidations of an instrument remembered, for the parts of one position."""
 
@@ -113,16 +113,18 @@ class Orders:
     """Every order of an account, the claim in force on its reports, and the executions reported.
 
     net: signed sum of the executions, by instrument. funded_until: the last funding settlement reported of each.
-    transfers: those reported, by bill. penalties: of liquidations, with their moments, by instrument.
+    trades: those reported, with their fees. bills: transfers and charges reported. told: subjects of the differences
+    that no report repairs. penalties: of liquidations, with their moments, by instrument.
     """
 
     claim_id: str = ""
     orders: dict[str, Tracked] = field(default_factory=dict)
-    trades: dict[str, None] = field(default_factory=dict)
+    trades: dict[str, Decimal] = field(default_factory=dict)
     over: dict[str, None] = field(default_factory=dict)
     net: dict[str, Decimal] = field(default_factory=dict)
     funded_until: dict[str, int] = field(default_factory=dict)
-    transfers: dict[str, None] = field(default_factory=dict)
+    bills: dict[str, None] = field(default_factory=dict)
+    told: dict[str, None] = field(default_factory=dict)
     penalties: dict[str, list[tuple[int, Decimal]]] = field(default_factory=dict)
 
     def live(self) -> Iterator[Tracked]:
@@ -158,10 +160,10 @@ class Orders:
         if isinstance(event, VenueLiquidated):
             told = self.penalties.get(event.instrument_id, [])[1 - PENALTIES_MAX :]
             self.penalties[event.instrument_id] = [*told, (envelope.ts_event, event.penalty)]
-        if isinstance(event, VenueTransferred):
-            self.transfers[event.bill_id] = None
-            if len(self.transfers) > TRANSFERS_MAX:
-                del self.transfers[next(iter(self.transfers))]
+        if isinstance(event, VenueTransferred | VenueCharged):
+            _remember(self.bills, event.bill_id)
+        if isinstance(event, DifferenceFound) and event.repair is Repair.NONE:
+            _remember(self.told, event.subject)
         order = self.orders.get(getattr(event, "client_order_id", ""))
         if order is None:
             return
@@ -172,6 +174,10 @@ class Orders:
         """Return whether an execution was reported."""
         return f"{instrument_id}|{trade_id}" in self.trades
 
+    def fee_of(self, instrument_id: str, trade_id: str) -> Decimal | None:
+        """Return the fee an execution was reported with, in its own currency; None: it was not reported."""
+        return self.trades.get(f"{instrument_id}|{trade_id}")
+
     def _filled(self, event: VenueFill) -> None:
         key = f"{event.instrument_id}|{event.venue_trade_id}"
         order = self.orders.get(event.client_order_id)
@@ -180,7 +186,7 @@ class Orders:
             self.net[event.instrument_id] = self.net.get(event.instrument_id, ZERO) + signed
             if order is not None:
                 order.filled += event.last_quantity
-        self.trades[key] = None
+        self.trades[key] = event.fee
         if len(self.trades) > TRADES_MAX:
             del self.trades[next(iter(self.trades))]
 
@@ -193,6 +199,12 @@ class Orders:
         if len(self.over) > OVER_MAX:
             oldest = next(iter(self.over))
             del self.over[oldest], self.orders[oldest]
+
+
+def _remember(lines: dict[str, None], name: str) -> None:
+    lines[name] = None
+    if len(lines) > LINES_MAX:
+        del lines[next(iter(lines))]
 
 
 def _tracked(envelope: Envelope, event: OrderIntended) -> Tracked:

@@ -1,19 +1,19 @@
-"""Money that moves without a fill: the first snapshot, transfers and funding. Pure; equity is measured after."""
+"""Money that moves without a fill: the first snapshot, transfers, charges, funding. Pure; equity is measured after."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from schemas.envelope import Event
-from schemas.events.account import CashFlowed, FlowKind, FundingPaid
+from schemas.events.account import CashFlowed, ChargeBooked, FlowKind, FundingPaid
 from schemas.events.control import CommandHandled, CommandOutcome, RefusalCode, TransferCash
-from schemas.events.gateway import VenueTransferred
+from schemas.events.gateway import VenueCharged, VenueTransferred
 from schemas.events.orders import AccountSnapshot, VenueFunding
 from streams.core.account.fills import position_changed
 from streams.core.account.ledger import pay_funding
 from streams.core.account.state import ZERO, AccountState, Desk
 
-TRANSFERS_REMEMBERED = 100
+BILLS_REMEMBERED = 100
 """Lines of the venue's ledger kept against repeats; it is read again with an hour's overlap."""
 
 
@@ -34,10 +34,28 @@ def transfer(state: AccountState, event: TransferCash) -> AccountState:
 
 def venue_transfer(state: AccountState, event: VenueTransferred) -> AccountState:
     """Return the account after money moved at the venue; unchanged before the books are open, or told before."""
-    if not state.ready or event.bill_id in state.transfers:
+    if not state.ready or event.bill_id in state.bills:
         return state
-    transfers = [*state.transfers[1 - TRANSFERS_REMEMBERED :], event.bill_id]
-    return replace(state, cash=state.cash + event.amount, flows=state.flows + event.amount, transfers=transfers)
+    return replace(
+        state, cash=state.cash + event.amount, flows=state.flows + event.amount, bills=_with(state, event.bill_id)
+    )
+
+
+def venue_charge(state: AccountState, event: VenueCharged) -> AccountState:
+    """Return the account after the venue charged or credited it outside of any trade: a result, unlike a transfer."""
+    if not state.ready or event.bill_id in state.bills:
+        return state
+    unassigned = state.unassigned + event.amount
+    return replace(state, cash=state.cash + event.amount, unassigned=unassigned, bills=_with(state, event.bill_id))
+
+
+def _with(state: AccountState, bill_id: str) -> list[str]:
+    return [*state.bills[1 - BILLS_REMEMBERED :], bill_id]
+
+
+def charge_of(event: VenueCharged) -> ChargeBooked:
+    """Return what a charge that was booked is told as."""
+    return ChargeBooked(event.account_id, event.bill_id, event.venue_type, event.amount)
 
 
 def flow_of(event: VenueTransferred) -> CashFlowed:

@@ -112,8 +112,8 @@ def _dust_value(desk: Desk) -> Decimal:
 def check_books(state: AccountState) -> None:
     """Raise LedgerError unless flows and results explain the cash to the last digit (the identity of section 7).
 
-    ``cash + cost of spot holdings = flows + net of closed trades + net so far of open ones + funding without a trade``;
-    adding unrealized results to both sides gives the identity of the equity.
+    ``cash + cost of spot holdings = flows + net of closed trades + net so far of open ones + funding and charges
+    without a trade``; adding unrealized results to both sides gives the identity of the equity.
     """
     explained = state.flows + state.net_closed + state.unassigned
     spent = ZERO

@@ -15,7 +15,7 @@ from schemas.events.account import CashFlowed, EquityChanged, FlowKind
 from schemas.events.common import OrderPurpose, PriceSource
 from schemas.events.control import SettingsChanged, TimerFired, TransferCash
 from schemas.events.data import QualityChanged
-from schemas.events.gateway import VenueTransferred
+from schemas.events.gateway import VenueCharged, VenueTransferred
 from schemas.events.market import (
     BookTop,
     Channel,
@@ -93,23 +93,20 @@ def _decide_snapshot(state: AccountState, event: AccountSnapshot, message: Messa
     return (CashFlowed(event.account_id, FlowKind.INITIAL, amount), measure(after, message.now, flow=amount))
 
 
-def _evolve_snapshot(state: AccountState, event: AccountSnapshot, message: Message) -> AccountState:
-    return cash.open_books(state, event)
-
-
 def _decide_transfer(state: AccountState, event: TransferCash, message: Message) -> Events:
     events = cash.transfer_events(state, event, message.envelope.event_id)
     after = cash.transfer(state, event)
     return events if after is state else (*events, measure(after, message.now, flow=event.amount))
 
 
-def _evolve_transfer(state: AccountState, event: TransferCash, message: Message) -> AccountState:
-    return cash.transfer(state, event)
-
-
 def _decide_venue_transfer(state: AccountState, event: VenueTransferred, message: Message) -> Events:
     after, flow = cash.venue_transfer(state, event), event.amount
     return NOTHING if after is state else (cash.flow_of(event), measure(after, message.now, flow=flow))
+
+
+def _decide_venue_charge(state: AccountState, event: VenueCharged, message: Message) -> Events:
+    after = cash.venue_charge(state, event)
+    return NOTHING if after is state else (cash.charge_of(event), measure(after, message.now))
 
 
 def _decide_funding(state: AccountState, event: VenueFunding, message: Message) -> Events:
@@ -353,6 +350,7 @@ _DECIDE: dict[type[Event], Callable[[AccountState, Any, Message], Events]] = {
     EntryEnded: _decide_entry_ended,
     TransferCash: _decide_transfer,
     VenueTransferred: _decide_venue_transfer,
+    VenueCharged: _decide_venue_charge,
     TradingStateChanged: _decide_trading_state,
 }
 
@@ -363,11 +361,12 @@ _EVOLVE: dict[type[Event], Callable[[AccountState, Any, Message], AccountState]]
     MarkPrice: _evolve_mark,
     VenueBar: _evolve_bar,
     QualityChanged: _evolve_quality,
-    AccountSnapshot: _evolve_snapshot,
+    AccountSnapshot: lambda state, event, message: cash.open_books(state, event),
     FillBooked: _evolve_fill,
     VenueFunding: lambda state, event, message: cash.fund(state, event),
-    TransferCash: _evolve_transfer,
+    TransferCash: lambda state, event, message: cash.transfer(state, event),
     VenueTransferred: lambda state, event, message: cash.venue_transfer(state, event),
+    VenueCharged: lambda state, event, message: cash.venue_charge(state, event),
     EquityChanged: _evolve_equity,
     SettingsChanged: _evolve_settings,
     LimitOverridden: _evolve_override,

@@ -196,9 +196,9 @@ class Desk:
 class AccountState:
     """The account. ``ready``: the first snapshot opened the books. ``next_day``: when the current UTC day ends.
 
-    ``flows``, ``net_closed``, ``unassigned``: money in and out, results of closed trades, funding without a trade:
-    with the open trades they must always explain the equity. ``fill_ids``, ``transfers``: the newest fills and
-    transfers at the venue, to book each once.
+    ``flows``, ``net_closed``, ``unassigned``: money in and out, results of closed trades, funding and charges without
+    a trade: with the open trades they must always explain the equity. ``fill_ids``, ``bills``: the newest fills, and
+    lines of the venue's ledger, to book each once.
     """
 
     account_id: str = ""
@@ -214,4 +214,4 @@ class AccountState:
     unassigned: Decimal = ZERO
     desks: dict[str, Desk] = field(default_factory=dict)
     fill_ids: dict[str, int] = field(default_factory=dict)
-    transfers: list[str] = field(default_factory=list)
+    bills: list[str] = field(default_factory=list)

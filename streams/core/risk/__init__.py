@@ -10,18 +10,19 @@ from collections.abc import Sequence
 from schemas.envelope import Event, Message
 from schemas.events.account import EquityChanged, TradeClosed
 from schemas.events.control import SettingsChanged
+from schemas.events.gateway import DifferenceFound
 from schemas.events.orders import AccountSnapshot
 from schemas.events.plan import PlanProposed
 from streams.core.risk.breakers import causes_after, is_foreign, state_changed
 from streams.core.risk.commands import COMMANDS, answer, override_of, reductions
 from streams.core.risk.evolve import LEARNED, evolve
-from streams.core.risk.reconcile import told
+from streams.core.risk.reconcile import told, told_of
 from streams.core.risk.state import RiskState
 from streams.core.risk.verdict import judge
 from streams.core.risk.warning import warning_changed
 from streams.core.stage import Stage
 
-_DECIDING = (SettingsChanged, AccountSnapshot, EquityChanged, TradeClosed, PlanProposed, *COMMANDS)
+_DECIDING = (SettingsChanged, AccountSnapshot, DifferenceFound, EquityChanged, TradeClosed, PlanProposed, *COMMANDS)
 _FACTS = frozenset(LEARNED) - frozenset(_DECIDING)
 """Messages that only inform: nothing is emitted on them but the end of a timed cause."""
 
@@ -37,6 +38,8 @@ def decide(state: RiskState, message: Message) -> Sequence[Event]:
     event = message.event
     if isinstance(event, AccountSnapshot) and not is_foreign(state, event):
         outputs += told(state, event, message.now)
+    if isinstance(event, DifferenceFound) and not is_foreign(state, event):
+        outputs += told_of(state, event, message.now)
     if isinstance(event, PlanProposed):
         if event.execute:
             outputs.append(judge(state, event, message.now, causes))

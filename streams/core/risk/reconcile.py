@@ -10,11 +10,11 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from schemas.envelope import Event
-from schemas.events.common import AccountMode, PositionMode
-from schemas.events.gateway import FOREIGN
+from schemas.events.common import AccountMode, PositionMode, Repair
+from schemas.events.gateway import FOREIGN, DifferenceFound
 from schemas.events.market import InstrumentKind
 from schemas.events.orders import AccountSnapshot
-from schemas.events.risk import ReconciliationDiffered, ReconciliationSettled, Repair
+from schemas.events.risk import ReconciliationDiffered, ReconciliationSettled
 from schemas.values import Micros, plain
 from streams.core.risk.state import OpenDifference, RiskState
 
@@ -23,6 +23,8 @@ POSITION_MODE = PositionMode.NET
 """Where the gateway does not say which it writes its orders in. Either will do: one side of an instrument is held."""
 CASH_TOLD = Decimal("0.01")
 """Cash that differs by more is told: what is below is rounding."""
+BILL = "bill "
+"""How a ledger line that nothing on the log explains is named: it differs for as long as the cash does."""
 CASH_HALT_PCT = Decimal(1)
 """Cash that differs by more than this share of the venue's holds trading: sizes would rest on money not there."""
 _ZERO = Decimal(0)
@@ -118,7 +120,7 @@ def told(state: RiskState, snapshot: AccountSnapshot, now: int) -> list[Event]:
     found = {difference.subject: difference for difference in compare(state, snapshot)}
     events: list[Event] = []
     for subject, known in state.open_differences.items():
-        if subject not in found:
+        if subject not in found and not (subject.startswith(BILL) and "cash" in found):
             since = Micros(known.since)
             events.append(ReconciliationSettled(state.account_id, subject, since, now - known.since))
     for subject, difference in found.items():
@@ -130,6 +132,15 @@ def told(state: RiskState, snapshot: AccountSnapshot, now: int) -> list[Event]:
         terms = (difference.venue, difference.log, since, now - since, repair)
         events.append(ReconciliationDiffered(state.account_id, subject, *terms))
     return events
+
+
+def told_of(state: RiskState, event: DifferenceFound, now: int) -> list[Event]:
+    """Return the event for what a gateway found; it is gone with the next snapshot in which it does not show."""
+    known = state.open_differences.get(event.subject)
+    if known is not None and (known.venue, known.log) == (event.venue, event.log):
+        return []  # found again by a gateway that was started anew before it could repair it
+    terms = (event.venue, event.log, event.since, max(0, now - event.since), event.repair)
+    return [ReconciliationDiffered(state.account_id, event.subject, *terms)]
 
 
 def fold_differed(state: RiskState, event: ReconciliationDiffered) -> None:

@@ -108,6 +108,10 @@ class Account:
         """Move coins in (positive) or out (negative), as from the funding account."""
         self._write_bill(TRANSFER, "11" if Decimal(amount) >= 0 else "12", currency, Decimal(amount))
 
+    def charge(self, currency: str, amount: str, kind: str, sub_type: str, order: Row | None = None) -> None:
+        """Book a line of any type that no trade explains."""
+        self._write_bill(kind, sub_type, currency, Decimal(amount), order)
+
     def lever(self, inst_id: str, margin_mode: str, side: str) -> Decimal:
         """Return the leverage in force."""
         return self.leverage.get((inst_id, margin_mode, side), DEFAULT_LEVER)

@@ -118,6 +118,11 @@ class Control:
         self.venue.account.transfer(currency, amount)
         self.venue.tell_account("transferred")
 
+    def charge(self, currency: str, amount: str, kind: str = "7", sub_type: str = "9") -> None:
+        """Charge (negative) or credit the account outside of any trade; ``kind``: the bill's type, else interest."""
+        self.venue.account.charge(currency, amount, kind, sub_type)
+        self.venue.tell_account("interest_deduction")
+
     def set_instrument(self, inst_id: str, **changes: object) -> None:
         """Change an instrument (``state``, ``tick``, ``lot``, ...) and announce it."""
         instrument = self.venue.instrument(inst_id)

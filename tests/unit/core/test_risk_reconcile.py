@@ -7,18 +7,17 @@ from decimal import Decimal
 
 import pytest
 
-from schemas.events.common import AccountMode, ExitReason, PositionMode, TradingState
+from schemas.events.common import AccountMode, ExitReason, PositionMode, Repair, TradingState
 from schemas.events.control import ClosePosition, CommandHandled, KillSwitch, RefusalCode
-from schemas.events.gateway import FOREIGN
+from schemas.events.gateway import FOREIGN, DifferenceFound
 from schemas.events.orders import AccountSnapshot, VenuePosition
 from schemas.events.risk import (
     ReconciliationDiffered,
     ReconciliationSettled,
     ReductionApproved,
-    Repair,
     TradingStateChanged,
 )
-from schemas.values import SECOND, Money, Price, Quantity
+from schemas.values import SECOND, Micros, Money, Price, Quantity
 from tests.builders import T0, btc_spot
 from tests.risk_desk import BTC, desk
 from tests.spec import Spec
@@ -116,3 +115,30 @@ def test_dust_of_a_spot_pair_is_no_difference() -> None:
 def test_another_accounts_snapshot_is_none_of_ours() -> None:
     other = replace(says((BTC, "3")), account_id="somebody")
     assert desk().when(other, ts=START).emitted == []
+
+
+def found(subject: str, venue: str = "there", repair: Repair = Repair.GATEWAY) -> DifferenceFound:
+    """Return what a gateway found, there for a minute."""
+    return DifferenceFound("paper", subject, venue, "none", Micros(START - 60 * SECOND), repair)
+
+
+def test_what_the_gateway_found_and_reports_is_told_with_its_age_and_gone_with_the_next_snapshot() -> None:
+    spec = desk().when(found("fill BTC-USDT-SWAP 7"), ts=START)
+    assert told(spec) == [("fill BTC-USDT-SWAP 7", "there", "none", 60, Repair.GATEWAY)]
+    assert spec.of(TradingStateChanged) == []
+    assert spec.when(found("fill BTC-USDT-SWAP 7"), ts=START).emitted == [], "found again before it was repaired"
+    spec.when(says(), ts=START + 5 * SECOND)
+    begun = START - 60 * SECOND
+    assert spec.emitted == [ReconciliationSettled("paper", "fill BTC-USDT-SWAP 7", begun, 65 * SECOND)]
+
+
+def test_a_line_nothing_explains_stays_for_as_long_as_the_cash_differs() -> None:
+    spec = desk().when(found("bill 9", repair=Repair.NONE), ts=START)
+    spec.when(says(cash="9999"), ts=START)
+    assert (told(spec), spec.of(ReconciliationSettled)) == ([("cash", "9999", "10000", 0, Repair.NONE)], [])
+    spec.when(says(), ts=START + SECOND)
+    assert {gone.subject for gone in spec.of(ReconciliationSettled)} == {"bill 9", "cash"}
+
+
+def test_what_was_found_on_another_account_is_none_of_ours() -> None:
+    assert desk().when(replace(found("bill 9"), account_id="somebody"), ts=START).emitted == []

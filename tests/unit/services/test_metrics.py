@@ -17,7 +17,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from schemas.envelope import Event
 from schemas.events.account import EquityChanged, PositionChanged, TradeClosed
-from schemas.events.common import ExitReason, Quality, TradingState
+from schemas.events.common import ExitReason, Quality, Repair, TradingState
 from schemas.events.data import GapClosed, GapOpened, QualityChanged, TickQuarantined
 from schemas.events.market import Channel, FeedState, FeedStatus, Trade
 from schemas.events.orders import (
@@ -36,7 +36,6 @@ from schemas.events.risk import (
     PlanDenied,
     ReconciliationDiffered,
     ReconciliationSettled,
-    Repair,
     StateCauseKind,
     TradingStateChanged,
 )

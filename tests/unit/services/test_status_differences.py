@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from schemas.codec import encode
 from schemas.envelope import Event
-from schemas.events.common import TradingState
+from schemas.events.common import Repair, TradingState
 from schemas.events.risk import (
     ReconciliationDiffered,
     ReconciliationSettled,
-    Repair,
     StateCause,
     StateCauseKind,
     TradingStateChanged,
