@@ -15,7 +15,7 @@ from schemas.events.control import TransferCash
 from schemas.events.gateway import DifferenceFound, VenueCharged
 from schemas.events.orders import EntryEnded, VenueAccepted, VenueCanceled
 from schemas.events.risk import ReconciliationDiffered, ReconciliationSettled
-from schemas.values import SECOND, Money
+from schemas.values import SECOND, Money, plain
 from tests.okx_drill import agreed, different, entered, of_purpose, stops
 from tests.okx_floor import BTC, REPORTS, Floor, on_the_floor
 
@@ -195,6 +195,21 @@ def test_a_fee_that_is_not_the_fills_is_told() -> None:
         (told,) = differed(floor, "bill ")
         assert told.venue.endswith("fee 99")
         assert told.log.startswith("fee 4.3")
+
+    on_the_floor(scenario)
+
+
+def test_a_fill_that_closes_and_opens_has_two_lines_and_one_fee() -> None:
+    async def scenario(floor: Floor) -> None:
+        await entered(floor)
+        bills = floor.okx.venue.account.bills
+        line = next(row for row in bills if row["type"] == "2")
+        half = plain(Decimal(str(line["fee"])) / 2)
+        line["fee"] = half
+        bills.append(line | {"billId": f"{line['billId']}0", "balChg": "0.0001", "posBalChg": "0"})
+        await floor.later(30)
+        await floor.settle()
+        assert floor.of(REPORTS, DifferenceFound) == []
 
     on_the_floor(scenario)
 

@@ -33,6 +33,7 @@ class Ledger:
     def __init__(self, desk: OrderDesk) -> None:
         self._desk = desk
         self._summed_until = 0
+        self._fees: dict[tuple[str | None, str | None], Decimal] = {}
         self._take: dict[BillKind, Callable[[VenueBill], None]] = {
             BillKind.TRADE: self._traded,
             BillKind.LIQUIDATION: self._traded,
@@ -46,6 +47,7 @@ class Ledger:
         """Report what the lines since a moment say and the log does not have; fills come before, by themselves."""
         bills = await self._desk.client.bills(since)
         holdings = await self._desk.client.positions() if any(b.kind is BillKind.FUNDING for b in bills) else ()
+        self._fees = _fees_of(bills)
         for bill in bills:
             if bill.kind is BillKind.FUNDING:
                 self._funding(bill, holdings)
@@ -88,7 +90,7 @@ class Ledger:
             fee = orders.fee_of(name, bill.trade_id)
             if fee is None:
                 self._unless_new(bill, "no such fill")
-            elif bill.fee and abs(bill.fee - fee) > FEE_TOLD:
+            elif bill.fee and abs(self._fees[bill.instrument_id, bill.trade_id] - fee) > FEE_TOLD:
                 self._unexplained(bill, f"fee {plain(fee)}")
         elif not any(abs(moment - bill.ts_event) <= FILLS_OVERLAP_US for moment, _ in orders.penalties.get(name, ())):
             self._unless_new(bill, "no fill, no penalty")
@@ -123,6 +125,15 @@ class Ledger:
             if abs(closed.unexplained) > CLOSED_TOLD:
                 self._once(f"closed {closed.position_id}", *_sum_of(closed), closed.ts_updated)
         self._summed_until = max(ends)
+
+
+def _fees_of(bills: Sequence[VenueBill]) -> dict[tuple[str | None, str | None], Decimal]:
+    """Return the fee of every fill: one that closes a position and opens the other side has two lines."""
+    fees: dict[tuple[str | None, str | None], Decimal] = {}
+    for bill in bills:
+        key = bill.instrument_id, bill.trade_id
+        fees[key] = fees.get(key, ZERO) + bill.fee
+    return fees
 
 
 def _words(bill: VenueBill) -> str:

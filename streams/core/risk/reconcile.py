@@ -27,6 +27,8 @@ BILL = "bill "
 """How a ledger line that nothing on the log explains is named: it differs for as long as the cash does."""
 CASH_HALT_PCT = Decimal(1)
 """Cash that differs by more than this share of the venue's holds trading: sizes would rest on money not there."""
+OPEN_MAX = 1_000
+"""Open differences a gateway can add to; what it finds beyond is on the log as it told it."""
 _ZERO = Decimal(0)
 
 
@@ -139,6 +141,8 @@ def told_of(state: RiskState, event: DifferenceFound, now: int) -> list[Event]:
     known = state.open_differences.get(event.subject)
     if known is not None and (known.venue, known.log) == (event.venue, event.log):
         return []  # found again by a gateway that was started anew before it could repair it
+    if known is None and len(state.open_differences) >= OPEN_MAX:
+        return []
     terms = (event.venue, event.log, event.since, max(0, now - event.since), event.repair)
     return [ReconciliationDiffered(state.account_id, event.subject, *terms)]
 

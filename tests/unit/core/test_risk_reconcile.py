@@ -18,6 +18,7 @@ from schemas.events.risk import (
     TradingStateChanged,
 )
 from schemas.values import SECOND, Micros, Money, Price, Quantity
+from streams.core.risk.reconcile import OPEN_MAX
 from tests.builders import T0, btc_spot
 from tests.risk_desk import BTC, desk
 from tests.spec import Spec
@@ -138,6 +139,12 @@ def test_a_line_nothing_explains_stays_for_as_long_as_the_cash_differs() -> None
     assert (told(spec), spec.of(ReconciliationSettled)) == ([("cash", "9999", "10000", 0, Repair.NONE)], [])
     spec.when(says(), ts=START + SECOND)
     assert {gone.subject for gone in spec.of(ReconciliationSettled)} == {"bill 9", "cash"}
+
+
+def test_a_flood_of_lines_is_bounded() -> None:
+    spec = desk(*(found(f"bill {n}", repair=Repair.NONE) for n in range(OPEN_MAX)))
+    assert spec.when(found("bill one more"), ts=START).emitted == []
+    assert len(spec.when(found("bill 7", venue="another amount"), ts=START).emitted) == 1
 
 
 def test_what_was_found_on_another_account_is_none_of_ours() -> None:
