@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 # Wheels in $PIP_FIND_LINKS, if they are complete, make an installation without network.
 INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev]'
 
-.PHONY: help setup check audit test demo demo-kafka kafka kafka-stop secrets up down migrate up-native backup restore schemas bench clean
+.PHONY: help setup check audit test demo demo-kafka kafka kafka-stop secrets up down migrate up-native backup restore schemas bench golden clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -90,6 +90,9 @@ schemas: setup ## bring what is generated (schemas, tables, docs/metrics.md) up 
 	$(PY) -m projections.generate --write
 	$(PY) -m services.metrics.generate --write
 	$(PY) -m deploy.grafana.generate --write
+
+golden: setup ## write the golden logs anew; review the diff
+	$(PY) -m tests.golden.stories
 
 clean: ## remove the environment and everything a run wrote
 	rm -rf $(VENV) var

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 from schemas.codec import decode
-from schemas.envelope import Event
+from schemas.envelope import Event, Message
 from schemas.events.common import (
     MarginMode,
     OrderType,
@@ -33,7 +33,7 @@ E = TypeVar("E", bound=Event)
 
 
 class Rig:
-    """A kernel with some stages. ``events``: everything emitted so far; ``step``: what the last input caused."""
+    """A kernel with some stages. ``inputs``, ``events``: all that went in and came out; ``step``: of the last input."""
 
     def __init__(
         self,
@@ -43,6 +43,7 @@ class Rig:
         **settings: object,
     ) -> None:
         self.kernel = Kernel(stages, code_version="test")
+        self.inputs: list[Message] = []
         self.events: list[Event] = []
         self.step: list[Event] = []
         self.ts = int(T0)
@@ -56,6 +57,7 @@ class Rig:
         self.ts = self.ts if ts is None else ts
         self._count += 1
         incoming = message(event, ts=self.ts, event_id=derive_id("input", self._count))
+        self.inputs.append(incoming)
         outputs = self.kernel.step_event(incoming.envelope, event)
         self.step = [decode(output.value)[1] for output in outputs]
         self.events += self.step
