@@ -66,6 +66,18 @@ RESOURCES: tuple[Resource, ...] = (
     Resource("equity", ("equity",), ("account_id",), "Equity, peak and drawdown."),
     Resource("positions", ("position_events",), ("account_id", "instrument_id", "plan_id"), "Position changes."),
     Resource("states", ("trading_states",), ("account_id", "state"), "Trading states with their causes."),
+    Resource(
+        "cash",
+        ("cash_flows", "funding_payments", "charges"),
+        ("account_id", "instrument_id", "plan_id", "event_type"),
+        "Money that moved without a fill: deposits and withdrawals, funding, charges of the venue.",
+    ),
+    Resource(
+        "reconciliations",
+        ("reconciliations",),
+        ("account_id", "subject", "repair", "event_type"),
+        "Differences between venue and log: told, with age and repair, and settled.",
+    ),
 )
 """Rows carry every column of their table; a filter that one of two tables lacks selects nothing from it."""
 

@@ -79,7 +79,7 @@ def items(api: httpx.Client, path: str) -> list[dict[str, Any]]:
 
 
 def test_every_read_model_has_rows(api: httpx.Client) -> None:
-    for path in ("bars", "signals", "regimes", "plans", "verdicts", "orders", "fills", "equity", "states"):
+    for path in ("bars", "signals", "regimes", "plans", "verdicts", "orders", "fills", "equity", "states", "cash"):
         items(api, f"/{path}?limit=5")
     assert {row["state"] for row in items(api, "/orders?limit=200")} >= {"FILLED"}
 
