@@ -93,6 +93,7 @@ LISTED: tuple[Family, ...] = (
     Family("source_status", (context.SourceStatus,), (("source", "ts_event"),)),
     Family("prompts", (model.CompletionRequested,)),
     Family("completion_claims", (model.CompletionsClaimed,)),
+    Family("completion_attempts", (model.CompletionAttempted,), (("request_id",),)),
     Family("completions", (model.CompletionReceived, model.CompletionFailed), (("request_id",),)),
     Family("plan_proposals", (plan.PlanProposed,), BY_PLAN),
     Family("plan_declines", (plan.PlanDeclined,)),

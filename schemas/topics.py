@@ -105,7 +105,7 @@ TOPICS: tuple[Topic, ...] = (
         "completions",
         "account_id",
         "completion service",
-        (model.CompletionsClaimed, model.CompletionReceived, model.CompletionFailed),
+        (model.CompletionsClaimed, model.CompletionAttempted, model.CompletionReceived, model.CompletionFailed),
         sequenced=False,
     ),
     Topic("plans", "account_id", "trader", (plan.PlanProposed, plan.PlanDeclined), sequenced=True),

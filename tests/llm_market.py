@@ -16,6 +16,7 @@ from schemas.envelope import NOT_SEQUENCED, Envelope, Event
 from schemas.events.context import NewsItem
 from schemas.events.control import ExecutePlan
 from schemas.events.market import VenueBar
+from schemas.events.model import CompletionFailed, CompletionReceived
 from schemas.ids import derive_id
 from schemas.settings import TradingSettings
 from services.bootstrap import build_trader
@@ -87,7 +88,7 @@ class Market:
 
     def unanswered(self) -> int:
         """Return how many requests have no answer."""
-        answered = [event for _, event in self.events("completions") if hasattr(event, "request_id")]
+        answered = [event for _, event in self.events("completions", CompletionReceived | CompletionFailed)]
         return self.log.end_offset("prompts", 0) - len(answered)
 
     def answer(self, fake: FakeModels, **variables: str) -> None:

@@ -65,6 +65,22 @@ class CompletionsClaimed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class CompletionAttempted(Event):
+    """A completion service is about to call a model. Written before the call: what it may be billed is not lost.
+
+    ``attempt``: counts the calls for a request, from 1. ``tokens_max``, ``cost_max``: the most it may take, in tokens
+    and USD; 0 USD where the price is unknown. A request that has attempts and no answer is not asked about again.
+    """
+
+    account_id: str
+    request_id: str
+    model: str
+    attempt: int
+    tokens_max: int
+    cost_max: Money
+
+
+@dataclass(frozen=True, slots=True)
 class CompletionReceived(Event):
     """A model's answer. ``raw``: its text as it came. ``messages``: all that was sent, a repair round included.
 

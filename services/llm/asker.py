@@ -16,6 +16,7 @@ from tenacity.wait import wait_random_exponential
 
 from schemas.events.model import (
     ChatMessage,
+    CompletionAttempted,
     CompletionFailed,
     CompletionFailure,
     CompletionReceived,
@@ -41,14 +42,16 @@ CUT_OFF = "length"
 _LESS = {Form.SCHEMA: Form.OBJECT, Form.OBJECT: Form.PLAIN}
 
 Completion = CompletionReceived | CompletionFailed
+Attempt = Callable[[CompletionAttempted], None]
 
 
 @dataclass
 class _Talk:
-    """One request on its way to an answer. ``deadline``: monotonic seconds."""
+    """One request on its way to an answer. ``attempt``: told of every call first. ``deadline``: monotonic seconds."""
 
     request: CompletionRequested
     request_id: str
+    attempt: Attempt
     messages: tuple[ChatMessage, ...]
     began: float
     deadline: float
@@ -85,10 +88,24 @@ class Asker:
         self._version = prompt_version()
         self._forms: dict[str, Form] = {}
 
-    async def answer(self, request: CompletionRequested, request_id: str, left_s: float) -> Completion:
-        """Return the answer to a request, asked within ``left_s`` seconds."""
+    def interrupted(
+        self, request: CompletionRequested, request_id: str, attempts: Sequence[CompletionAttempted]
+    ) -> CompletionFailed:
+        """Return the answer to a request whose calls nobody saw the end of: each counts at its most."""
+        now = time.monotonic()
+        talk = _Talk(request, request_id, lambda _: None, messages_for(request), now, now, len(attempts))
+        for attempt in attempts:
+            talk.unreported += Amount(attempt.tokens_max, attempt.cost_max)
+        words = "interrupted: a service ended while the model was asked; that may be billed and is not asked again"
+        newest = max(attempts, key=lambda attempt: attempt.attempt)
+        return self._failed(talk, newest.model, CallFailed(CompletionFailure.PROVIDER_ERROR, words))
+
+    async def answer(
+        self, request: CompletionRequested, request_id: str, left_s: float, attempt: Attempt
+    ) -> Completion:
+        """Return the answer to a request, asked within ``left_s`` seconds. Raises what ``attempt`` does."""
         began = time.monotonic()
-        talk = _Talk(request, request_id, messages_for(request), began, began + left_s)
+        talk = _Talk(request, request_id, attempt, messages_for(request), began, began + left_s)
         if left_s < CALL_S_MIN:
             return self._failed(
                 talk, "", CallFailed(CompletionFailure.TIMEOUT, "past its deadline before it was asked")
@@ -159,6 +176,7 @@ class Asker:
             raise CallFailed(CompletionFailure.OVER_BUDGET, refusal)
         talk.attempts += 1
         try:
+            talk.attempt(_attempted(talk, access.model, amount))
             reply = await self._provider.call(
                 access, messages, form=form, limit_s=limit_s,
                 temperature=self._options.llm_temperature, max_tokens=self._options.llm_max_tokens,
@@ -247,6 +265,13 @@ class Asker:
             unreported_tokens=talk.unreported.tokens,
             unreported_cost=money(talk.unreported.cost) if talk.unreported.tokens else None,
         )
+
+
+def _attempted(talk: _Talk, model: str, amount: Amount) -> CompletionAttempted:
+    request = talk.request
+    return CompletionAttempted(
+        request.account_id, talk.request_id, model, talk.attempts, amount.tokens, money(amount.cost)
+    )
 
 
 _JITTER = wait_random_exponential(multiplier=0.5, max=PAUSE_S_MAX)

@@ -1,7 +1,8 @@
 """The completion service of one shard: reads ``prompts`` by the reader rule, has each request answered, once.
 
-A request without an answer is asked while its deadline is not over, also after a crash, and else answered that it is
-too late. So every request has its answer. The service ends with the first error of its hold on ``completions``.
+A request nobody was asked about yet is asked while its deadline is not over, also after a crash, and else answered that
+it is too late. One that was under way when a service ended is answered so and not asked again: that may be paid. So
+every request has its answer. The service ends with the first error of its hold on ``completions``.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from dataclasses import dataclass, field
 import structlog
 
 from schemas.envelope import Envelope
-from schemas.events.model import CompletionRequested
+from schemas.events.model import CompletionAttempted, CompletionRequested
 from schemas.values import SECOND, plain
 from services.llm.asker import Asker, Completion
-from services.llm.budget import DAY, spent_by
-from services.llm.topic import CompletionsTopic, Place
+from services.llm.budget import DAY, Amount, spent_by
+from services.llm.topic import CompletionsTopic, Place, Written
 from services.market_time import wall_time
 from streams.log.base import EventLog
 from streams.reader import SeqReader
@@ -77,6 +78,7 @@ class CompletionService:
         self._stopped = stopped
         self._told = told
         self._answered: set[str] = set()
+        self._under_way: dict[str, list[CompletionAttempted]] = {}
         self._waiting: deque[Waiting] = deque()
 
     async def run(self) -> None:
@@ -102,13 +104,15 @@ class CompletionService:
         wall = wall_time()
         held = self._topic.look(since=wall - wall % DAY)
         place = held.place or Place()
-        self._answered = held.answered
+        self._answered, self._under_way = held.answered, held.attempts
         for event, when in held.answers:
             self._asker.budget.spend(spent_by(event), when)
         self._reader = SeqReader(self._log, PROMPTS, self._shard, offset=place.offset, seq=place.seq)
         self._reader.look_back()
         self._read()
         self._take(self._topic.claim())
+        for attempt in [attempt for attempts in self._under_way.values() for attempt in attempts]:
+            self._asker.budget.spend(Amount(attempt.tokens_max, attempt.cost_max), wall)
         spent = self._asker.budget.spent(wall)
         logger.info("claimed", open=len(self._waiting), spent_tokens=spent.tokens, spent_usd=plain(spent.cost))
 
@@ -116,8 +120,11 @@ class CompletionService:
         """Take in what the service before us still wrote; another that has come since ends this one."""
         self._take(self._topic.others())
 
-    def _take(self, events: Sequence[Completion]) -> None:
+    def _take(self, events: Sequence[Written]) -> None:
         for event in events:
+            if isinstance(event, CompletionAttempted):
+                self._under_way.setdefault(event.request_id, []).append(event)
+                continue
             self._answered.add(event.request_id)
             self._asker.budget.spend(spent_by(event), wall_time())
 
@@ -147,7 +154,12 @@ class CompletionService:
         now = max(self._now(), envelope.ts_event)  # the trader's clock may be ahead of a feed that stands still
         left_s = (request.ts_deadline - now) / SECOND
         left_s -= min(MARGIN_S_MAX, left_s * MARGIN)
-        event = await self._asker.answer(request, envelope.event_id, left_s)
+        if attempts := self._under_way.pop(envelope.event_id, None):
+            event: Completion = self._asker.interrupted(request, envelope.event_id, attempts)
+        else:
+            event = await self._asker.answer(
+                request, envelope.event_id, left_s, lambda attempt: self._topic.attempt(attempt, envelope)
+            )
         self._topic.write(event, envelope)
         outcome = outcome_of(event)
         self.counts.take(outcome)

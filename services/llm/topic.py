@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from schemas.codec import decode, encode
 from schemas.envelope import NOT_SEQUENCED, Envelope, Event
-from schemas.events.model import CompletionFailed, CompletionReceived, CompletionsClaimed
+from schemas.events.model import CompletionAttempted, CompletionFailed, CompletionReceived, CompletionsClaimed
 from schemas.ids import derive_id
 from schemas.values import Micros
 from services.market_time import wall_time
@@ -31,6 +31,8 @@ LOOK_BACK = 100
 """Records before a place that are looked at all the same: a former service's last answer may be to a newer request."""
 
 Completion = CompletionReceived | CompletionFailed
+Written = Completion | CompletionAttempted
+"""What a service writes about a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +45,15 @@ class Place:
 
 @dataclass
 class Held:
-    """What the end of the topic holds, newest first: answers behind the place by their request, answers of the day."""
+    """What the end of the topic holds, newest first: answers behind the place by their request, answers of the day.
+
+    ``attempts``: calls behind the place to whose requests no answer is known, by request.
+    """
 
     place: Place | None = None
     answered: set[str] = field(default_factory=set)
     answers: list[tuple[Completion, int]] = field(default_factory=list)
+    attempts: dict[str, list[CompletionAttempted]] = field(default_factory=dict)
     oldest: int = 0
     behind: int = 0
 
@@ -59,10 +65,16 @@ class Held:
             if self.place is None and event.prompts_offset is not None and event.prompts_seq is not None:
                 self.place = Place(event.prompts_offset, event.prompts_seq)
         elif isinstance(event, CompletionReceived | CompletionFailed):
-            if self.place is None or self.behind <= LOOK_BACK:
+            if self._near:
                 self.answered.add(event.request_id)
             if envelope.ts_ingest >= since:
                 self.answers.append((event, envelope.ts_ingest))
+        elif isinstance(event, CompletionAttempted) and self._near and event.request_id not in self.answered:
+            self.attempts.setdefault(event.request_id, []).append(event)
+
+    @property
+    def _near(self) -> bool:
+        return self.place is None or self.behind <= LOOK_BACK
 
 
 class CompletionsTopic:
@@ -97,8 +109,8 @@ class CompletionsTopic:
         self._unplaced = len(held.answered)
         return held
 
-    def claim(self) -> list[Completion]:
-        """Claim the topic; return what was still answered since ``look``.
+    def claim(self) -> list[Written]:
+        """Claim the topic; return what was still written since ``look``.
 
         Raises AppendInDoubt when the claim is not acknowledged, LogError at a hole.
         """
@@ -107,7 +119,7 @@ class CompletionsTopic:
         except LogError as error:
             raise AppendInDoubt(f"the claim on the completions was not acknowledged: {error}") from error
         between = [event for _, event in self._records(offset + 1)]
-        return [event for event in between if isinstance(event, CompletionReceived | CompletionFailed)]
+        return [event for event in between if isinstance(event, Written)]
 
     def renew(self, place: Place) -> None:
         """Claim what is ours again, for the place. Raises Displaced, AppendInDoubt."""
@@ -141,6 +153,10 @@ class CompletionsTopic:
         """Append one answer. Raises Displaced, AppendInDoubt."""
         self._append(self._envelope(request.event_id, request.correlation_id), event)
         self._unplaced += 1
+
+    def attempt(self, event: CompletionAttempted, request: Envelope) -> None:
+        """Append a call before it is made; it may not be when this raises. Raises Displaced, AppendInDoubt."""
+        self._append(self._envelope(request.event_id, request.correlation_id), event)
 
     def _append(self, envelope: Envelope, event: Event) -> None:
         self._go_on()

@@ -10,7 +10,7 @@ import pytest
 
 from schemas.codec import encode
 from schemas.envelope import NOT_SEQUENCED, Envelope
-from schemas.events.model import CompletionFailed, CompletionFailure
+from schemas.events.model import CompletionAttempted, CompletionFailed, CompletionFailure
 from schemas.values import Micros, Money
 from services.llm import topic as module
 from services.llm.budget import DAY
@@ -84,6 +84,23 @@ def test_a_start_looks_back_to_the_newest_place_and_to_the_beginning_of_the_day(
     assert len(held.answers) == 3, "what was spent today lies before the place too"
     tomorrow = topic(logs[0]).look(since=held.answers[0][1] + DAY)
     assert (tomorrow.place, tomorrow.answered, tomorrow.answers) == (held.place, held.answered, [])
+
+
+def test_a_start_finds_the_calls_whose_end_nobody_saw(logs: tuple[EventLog, EventLog]) -> None:
+    first = claimed(logs[0])
+    for number in (1, 2):
+        _, envelope = answer(number)
+        first.attempt(CompletionAttempted("paper", envelope.event_id, "m", 1, 5000, Money(Decimal("0.01"))), envelope)
+    first.write(*answer(1))
+    held = topic(logs[1]).look(since=0)
+    assert {name: [event.attempt for event in found] for name, found in held.attempts.items()} == {"request-2": [1]}
+    second = topic(logs[1])
+    second.look(since=0)
+    _, envelope = answer(3)
+    first.attempt(CompletionAttempted("paper", envelope.event_id, "m", 1, 5000, Money(Decimal("0.01"))), envelope)
+    assert [event.request_id for event in second.claim()] == ["request-3"], "also what comes while it starts"
+    with pytest.raises(Displaced):
+        first.attempt(CompletionAttempted("paper", "request-4", "m", 1, 5000, Money(Decimal("0.01"))), envelope)
 
 
 def test_a_place_is_due_after_so_many_answers_also_over_a_restart(

@@ -128,7 +128,7 @@ def test_a_plan_is_written_by_the_model_and_explained_in_a_few_words(api: httpx.
     assert 'tapeline_llm_budget_left_ratio{budget="tokens"} 0.9976' in page  # 1200 of 500000
 
 
-def test_a_service_killed_with_a_question_open_leaves_it_to_the_next(
+def test_a_service_killed_while_a_model_is_asked_does_not_pay_for_it_twice(
     api: httpx.Client, programs: Programs, fake: FakeModels
 ) -> None:
     before = len(fake.asked)
@@ -138,8 +138,11 @@ def test_a_service_killed_with_a_question_open_leaves_it_to_the_next(
         eventually(lambda: len(fake.asked) == before + 1, "the question", said=lambda: programs.said("llm"))
         assert programs.end("llm", signal.SIGKILL) == -signal.SIGKILL
         programs.start_llm()
-        assert asking.result(90)["status"] == "proposed"
-    assert len(fake.asked) == before + 2
+        body = asking.result(90)
+    assert body["status"] == "declined", body
+    assert body["explanation"].startswith("COMPLETION_FAILED: PROVIDER_ERROR: interrupted: ")
+    assert len(fake.asked) == before + 1
+    assert generated(api)["status"] == "proposed", "the next question is asked"
 
 
 def test_keys_are_neither_on_the_log_nor_in_logs_whatever_a_provider_does(

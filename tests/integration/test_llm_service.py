@@ -10,13 +10,14 @@ import pytest
 from structlog.testing import capture_logs
 
 from schemas.envelope import NOT_SEQUENCED
-from schemas.events.model import CompletionFailed, CompletionFailure, CompletionReceived, CompletionsClaimed
+from schemas.events.model import (
+    CompletionFailed,
+    CompletionFailure,
+    CompletionReceived,
+)
 from schemas.settings import SettingsError
-from services.llm import topic
 from services.llm.library import BODY_BYTES_MAX
 from services.llm.prompt import prompt_version
-from services.llm.topic import CompletionsTopic
-from services.sole_writer import Displaced
 from tests.builders import T0
 from tests.fakes.models.openai import KEY
 from tests.fakes.models.server import Drops, Fails, FakeModels, Hangs, Says, Scripted, Sends, fake_models
@@ -315,76 +316,3 @@ def test_a_setting_that_does_not_fit_stops_the_start_and_is_named(
 ) -> None:
     with pytest.raises(SettingsError, match=f"TAPELINE_LLM_{variable}: .*{says}"):
         settings(fake, **{variable: text})
-
-
-def test_what_a_service_left_unanswered_the_next_one_asks_and_nothing_is_answered_twice(fake: FakeModels) -> None:
-    log = new_log()
-    first, second = ask(log), ask(log)
-    ask(log, number=1)  # the trader published the same request again: a repeat, by its number
-    fake.script.extend([Says(plan()), Hangs()])
-    serve(log, settings(fake), until=lambda: len(answers(log)) == 1 and len(fake.asked) == 2)
-    assert len(answers(log)) == 1, "the one that hangs is given up with the service"
-    fake.always = Says(plan())
-    serve(log, settings(fake), until=lambda: len(answers(log)) == 2)
-    assert answers(log).keys() == {first, second}
-    assert len(fake.asked) == 3
-    assert len(on(log, CompletionsClaimed)) == 2
-
-
-def test_a_long_run_leaves_a_place_from_which_the_next_one_goes_on(
-    fake: FakeModels, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(topic, "PLACE_AFTER", 3)
-    log = new_log()
-    fake.always = Says(plan())
-    for _ in range(4):
-        ask(log)
-    serve(log, settings(fake), until=lambda: len(on(log, CompletionsClaimed)) == 2)
-    begun, placed = [event for _, event in on(log, CompletionsClaimed)]
-    assert (begun.prompts_offset, begun.claim_id) == (None, placed.claim_id)
-    assert (placed.prompts_offset, placed.prompts_seq) == (4, 4)
-    fifth = ask(log)
-    serve(log, settings(fake))
-    assert (fifth in answers(log), len(fake.asked)) == (True, 5)
-
-
-def test_a_service_that_was_taken_over_asks_and_writes_nothing_more(fake: FakeModels) -> None:
-    log = new_log()
-    fake.always = Says(plan())
-
-    def taken_over() -> bool:
-        if len(answers(log)) == 1 and len(on(log, CompletionsClaimed)) == 1:
-            CompletionsTopic(log, 0, "paper", lambda: T0).claim()
-            ask(log)
-        return False
-
-    ask(log)
-    with pytest.raises(Displaced, match="another completion service has taken over"):
-        serve(log, settings(fake), until=taken_over)
-    assert len(fake.asked) == len(answers(log)) == 1
-
-
-def test_an_answer_that_comes_after_the_takeover_does_not_count(fake: FakeModels) -> None:
-    log = new_log()
-    ask(log)
-
-    def answer_late(_: object) -> str:
-        CompletionsTopic(log, 0, "paper", lambda: T0).claim()
-        return plan()
-
-    fake.script.append(Says(answer_late))
-    with pytest.raises(Displaced):
-        serve(log, settings(fake))
-    assert answers(log) == {}
-
-
-@pytest.mark.parametrize("kind", ["memory", pytest.param("kafka", marks=pytest.mark.kafka)])
-def test_many_requests_are_each_answered_once(fake: FakeModels, kind: str, request: pytest.FixtureRequest) -> None:
-    log = new_log("memory://" if kind == "memory" else request.getfixturevalue("kafka_url"))
-    requests = [ask(log) for _ in range(16)]
-    fake.always = Says(plan())
-    serve(log, settings(fake))
-    assert answers(log).keys() == set(requests)
-    assert len(fake.asked) == 16
-    assert len(on(log, CompletionsClaimed)) == 1
-    log.close()

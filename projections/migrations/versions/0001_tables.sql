@@ -217,6 +217,30 @@ CREATE TABLE commands (
   CONSTRAINT commands_pkey PRIMARY KEY (ts_event, log_partition, log_offset)
 );
 CREATE INDEX commands_event_id_idx ON commands (event_id);
+CREATE TABLE completion_attempts (
+  event_type TEXT NOT NULL,
+  event_id TEXT NOT NULL,
+  correlation_id TEXT NOT NULL,
+  causation_id TEXT NOT NULL,
+  stage TEXT NOT NULL,
+  step BIGINT NOT NULL,
+  ordinal BIGINT NOT NULL,
+  seq BIGINT NOT NULL,
+  ts_event TIMESTAMP WITH TIME ZONE NOT NULL,
+  ts_ingest TIMESTAMP WITH TIME ZONE NOT NULL,
+  settings_digest TEXT NOT NULL,
+  log_partition INTEGER NOT NULL,
+  log_offset BIGINT NOT NULL,
+  account_id TEXT NOT NULL,
+  request_id TEXT NOT NULL,
+  model TEXT NOT NULL,
+  attempt BIGINT NOT NULL,
+  tokens_max BIGINT NOT NULL,
+  cost_max NUMERIC(38, 8) NOT NULL,
+  CONSTRAINT completion_attempts_pkey PRIMARY KEY (ts_event, log_partition, log_offset)
+);
+CREATE INDEX completion_attempts_event_id_idx ON completion_attempts (event_id);
+CREATE INDEX completion_attempts_request_id_idx ON completion_attempts (request_id);
 CREATE TABLE completion_claims (
   event_type TEXT NOT NULL,
   event_id TEXT NOT NULL,

@@ -53,6 +53,8 @@ SELECT event_type, event_id, correlation_id, causation_id, stage, step, ordinal,
 UNION ALL
 SELECT event_type, event_id, correlation_id, causation_id, stage, step, ordinal, seq, ts_event, ts_ingest, settings_digest, 'completions' AS log_topic, log_partition, log_offset FROM completion_claims
 UNION ALL
+SELECT event_type, event_id, correlation_id, causation_id, stage, step, ordinal, seq, ts_event, ts_ingest, settings_digest, 'completions' AS log_topic, log_partition, log_offset FROM completion_attempts
+UNION ALL
 SELECT event_type, event_id, correlation_id, causation_id, stage, step, ordinal, seq, ts_event, ts_ingest, settings_digest, 'completions' AS log_topic, log_partition, log_offset FROM completions
 UNION ALL
 SELECT event_type, event_id, correlation_id, causation_id, stage, step, ordinal, seq, ts_event, ts_ingest, settings_digest, 'plans' AS log_topic, log_partition, log_offset FROM plan_proposals
