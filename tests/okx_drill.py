@@ -45,6 +45,11 @@ def different(floor: Floor) -> list[str]:
     return list(open_now)
 
 
+def differed(floor: Floor, subject: str) -> list[ReconciliationDiffered]:
+    """Return the differences told whose subject begins so."""
+    return [told for told in floor.of("verdicts", ReconciliationDiffered) if told.subject.startswith(subject)]
+
+
 def agreed(floor: Floor, *, but: tuple[str, ...] = ()) -> None:
     """Assert what must hold after every drill; ``but``: what of the account may differ, and is told."""
     assert tuple(different(floor)) == but

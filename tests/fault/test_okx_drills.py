@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from schemas.events.account import FundingPaid, TradeClosed
-from schemas.events.common import EntryEnd, ExitReason, OrderPurpose
+from schemas.events.common import EntryEnd, ExitReason, OrderPurpose, Repair
 from schemas.events.control import ClosePosition
 from schemas.events.orders import (
     EntryEnded,
@@ -25,7 +25,7 @@ from schemas.events.orders import (
 )
 from services.gateways.okx.owner import GatewayStopped
 from tests.fakes.okx import Fault
-from tests.okx_drill import SIZE, agreed, entered, held, of_purpose, stops
+from tests.okx_drill import SIZE, agreed, differed, entered, held, of_purpose, stops
 from tests.okx_floor import BTC, REPORTS, Floor, on_the_floor
 
 pytestmark = pytest.mark.slow
@@ -225,6 +225,8 @@ def test_an_order_vanishes() -> None:
         await floor.until(lambda: floor.of(REPORTS, VenueCanceled))
         assert [event.code for event in floor.of(REPORTS, VenueCanceled)] == ["VANISHED"]
         await floor.settle()
+        (told,) = differed(floor, "order ")
+        assert (told.venue, told.log.split()[0], told.repair) == ("none", "AT_VENUE", Repair.GATEWAY)
         agreed(floor)
 
     on_the_floor(scenario)

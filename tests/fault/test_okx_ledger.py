@@ -13,20 +13,15 @@ from schemas.events.account import ChargeBooked, FundingPaid, TradeClosed
 from schemas.events.common import OrderPurpose, Repair
 from schemas.events.control import TransferCash
 from schemas.events.gateway import DifferenceFound, VenueCharged
-from schemas.events.orders import EntryEnded, VenueAccepted, VenueCanceled
-from schemas.events.risk import ReconciliationDiffered, ReconciliationSettled
+from schemas.events.orders import EntryEnded, VenueAccepted
+from schemas.events.risk import ReconciliationSettled
 from schemas.values import SECOND, Money, plain
-from tests.okx_drill import agreed, different, entered, of_purpose, stops
+from tests.okx_drill import agreed, differed, different, entered, of_purpose, stops
 from tests.okx_floor import BTC, REPORTS, Floor, on_the_floor
 
 pytestmark = pytest.mark.slow
 LIMIT = '{"type": "LIMIT", "limit_price": "79990.0"}'
 INTEREST, STRATEGY = "7", "12"
-
-
-def differed(floor: Floor, subject: str) -> list[ReconciliationDiffered]:
-    """Return the differences told whose subject begins so."""
-    return [d for d in floor.of("verdicts", ReconciliationDiffered) if d.subject.startswith(subject)]
 
 
 def settled(floor: Floor, subject: str) -> bool:
@@ -75,23 +70,6 @@ def test_an_order_taken_away_while_nobody_looked_is_a_difference() -> None:
         assert (told.subject, told.repair) == (f"order {order.asked('clOrdId')}", Repair.GATEWAY)
         assert (told.venue.split()[0], told.log.split()[0]) == ("CANCELED", "AT_VENUE")
         assert 90 * SECOND <= told.age_us < 100 * SECOND
-        agreed(floor)
-
-    on_the_floor(scenario)
-
-
-def test_an_order_that_vanished_is_a_difference() -> None:
-    async def scenario(floor: Floor) -> None:
-        floor.execute(entry=LIMIT)
-        await floor.until(lambda: floor.of(REPORTS, VenueAccepted))
-        (order,) = floor.okx.venue.trading.open_orders(BTC)
-        floor.okx.control.forget(order.ord_id)
-        await floor.settle()
-        await floor.later(12)
-        await floor.until(lambda: floor.of(REPORTS, VenueCanceled))
-        await floor.settle()
-        (told,) = differed(floor, "order ")
-        assert (told.venue, told.repair) == ("none", Repair.GATEWAY)
         agreed(floor)
 
     on_the_floor(scenario)
