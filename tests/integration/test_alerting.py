@@ -17,7 +17,7 @@ import pytest
 from projections.embedded import EmbeddedPostgres
 from schemas.codec import decode
 from schemas.events.account import TradeClosed
-from schemas.events.control import KillSwitch
+from schemas.events.control import KillSwitch, ResumeTrading
 from schemas.events.orders import ProtectionMissing
 from services.cli import main
 from services.metrics.catalog import Metrics, Service
@@ -25,7 +25,7 @@ from services.query.database import ReadDatabase
 from services.review.day import review_day
 from services.telling.reviewer import AFTER_S, Reviewer
 from tests.alert_stand import Stand, running
-from tests.ears import Ears, listening
+from tests.ears import Ears, Heard, listening
 from tests.events import envelope, sample
 from tests.postgres_fixture import create_database
 from tests.waiting import eventually
@@ -36,8 +36,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "alerts.md"
 WAYS = ("webhook", "e-mail", "Telegram")
 HALT_S = 5.0
 """Source: issue 4: a halt is told within five seconds of the event."""
-SLACK_S = 10.0
-"""What a machine that runs other tests beside may add: the way itself takes about two seconds."""
+TRIES = 3
+"""A machine that runs other tests beside may be slow once; each time it is, that is said."""
 DAY = date(2025, 1, 9)
 """The first day of the made-up tape that trades."""
 
@@ -85,17 +85,41 @@ def _is_in_the_docs(text: str) -> bool:
     return _shape(text) in _shape(PAGE.read_text(encoding="utf-8"))
 
 
+def _hooked(ears: Ears, words: str, status: str) -> list[Heard]:
+    return [heard for heard in ears.of("webhook", words) if heard.content["status"] == status]
+
+
+def _seconds_to_webhook(stand: Stand, ears: Ears, words: str) -> float:
+    """Halt; return the seconds until the webhook heard of it."""
+    before, began = len(_hooked(ears, words, "firing")), time.monotonic()
+    stand.command(KillSwitch("paper", flatten=False, reason="drill"))
+    eventually(lambda: len(_hooked(ears, words, "firing")) > before, words, said=lambda: str(ears.heard))
+    return _hooked(ears, words, "firing")[before].at - began
+
+
+def _halt(stand: Stand, ears: Ears, words: str) -> list[float]:
+    """Halt until one was told in time, or TRIES times; return how long each took. Ends one that was told before."""
+    took: list[float] = []
+    while not took or (took[-1] >= HALT_S and len(took) < TRIES):
+        if took:
+            print(f"SLOW: command to webhook took {took[-1]:.2f} s, not {HALT_S:.0f}; once more")
+        if _hooked(ears, words, "firing"):
+            over = len(_hooked(ears, words, "resolved"))
+            stand.command(ResumeTrading("paper", reason="again"))
+            eventually(lambda over=over: len(_hooked(ears, words, "resolved")) > over, "the end of the halt")  # type: ignore[misc]
+        took.append(_seconds_to_webhook(stand, ears, words))
+    return took
+
+
 def test_a_halt_is_with_the_webhook_within_five_seconds_of_the_command(stand: Stand, ears: Ears) -> None:
     assert not ears.of("webhook", "is HALTED"), "a silent system tells nobody"
-    began = time.monotonic()
-    stand.command(KillSwitch("paper", flatten=False, reason="drill"))
     words = "Trading of account paper is HALTED"
-    eventually(lambda: ears.of("webhook", words), words, said=lambda: str(ears.heard))
-    took = ears.of("webhook", words)[0].at - began
-    print(f"command to webhook: {took:.2f} s")
-    assert took < HALT_S + SLACK_S
+    for which in ("the first halt", "a halt right after the end of another was told"):
+        took = _halt(stand, ears, words)
+        print(f"{which}: command to webhook {took[-1]:.2f} s")
+        assert took[-1] < HALT_S, (which, took)
     told = _told(ears, words)
-    content = ears.of("webhook", words)[0].content
+    content = _hooked(ears, words, "firing")[-1].content
     assert [(a["status"], a["labels"]["severity"]) for a in content["alerts"]] == [("firing", "page")]
     assert told["Telegram"].startswith(f"{words}\nNo new trades. Stops and targets stay.")
     assert told["e-mail"].startswith(f"Subject: {words}\n")
