@@ -10,14 +10,11 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,8 +23,18 @@ from typing import Any
 
 import yaml
 
-from deploy.kafka.broker import BrokerError, LocalBroker, free_port
+from deploy.kafka.broker import BrokerError, free_port
+from deploy.places import Places, UnknownPlace
 from deploy.secrets import make_secrets
+from deploy.tools import (
+    PORTS,
+    create_database,
+    health_command,
+    health_environment,
+    kafka_broker,
+    tool_command,
+    write_kafka_scripts,
+)
 from projections.connect import ProjectionError
 from projections.embedded import EmbeddedPostgres
 from schemas.settings import SettingsError
@@ -35,15 +42,11 @@ from services.settings import load_settings
 
 ROOT = Path(__file__).parents[1]
 COMPOSE = ROOT / "docker-compose.kafka.yml"
-SECRETS = "/run/secrets"
-KAFKA_DATA = "/var/lib/kafka/data"
 HEALTHY_S = 90.0
 STOP_S = 40.0
 POLL_S = 0.1
-ONE_SHOT = ("migrate",)
-"""Services that do their work and end."""
 OUTSIDE = ("market",)
-"""Services that cannot do without a machine elsewhere: the stack does not wait for them and starts them again."""
+"""Services that cannot do without a machine elsewhere: the stack goes on without them and starts them again."""
 RESTART_S = 5.0
 
 
@@ -53,14 +56,24 @@ class StackError(Exception):
 
 @dataclass
 class Stack:
-    """A running stack. ``ports``: where each port of the compose file is here. ``missing``: what is left out."""
+    """A running stack. ``missing``: what is left out; ``unchecked``: health checks whose program is not here."""
 
-    folder: Path
-    ports: dict[int, int]
+    places: Places
     missing: list[str] = field(default_factory=list)
+    unchecked: list[str] = field(default_factory=list)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-    again: dict[str, Callable[[], None]] = field(default_factory=dict)
     due: dict[str, float] = field(default_factory=dict)
+    settled: set[str] = field(default_factory=set)
+
+    @property
+    def folder(self) -> Path:
+        """Data, secrets and logs."""
+        return self.places.folder
+
+    @property
+    def ports(self) -> dict[int, int]:
+        """Where each port of a service of ours, Prometheus and Alertmanager is here."""
+        return {there: here for (name, there), here in self.places.ports.items() if name != "kafka"}
 
     def url(self, port: int, path: str = "") -> str:
         """Return the URL of a port of the compose file."""
@@ -73,13 +86,44 @@ class Stack:
     def check(self) -> None:
         """Raise StackError when a service has ended; one that needs the outside is started again after a pause."""
         for name, process in list(self.processes.items()):
-            if process.poll() is None:
+            code = process.poll()
+            if code is None:
                 continue
-            if name not in OUTSIDE:
-                raise StackError(f"{name} ended with exit code {process.returncode}; see {self.log_of(name)}")
-            if time.monotonic() >= self.due.setdefault(name, time.monotonic() + RESTART_S):
-                del self.due[name]
-                self.again[name]()
+            if "healthcheck" not in self.places.services[name] and code == 0:  # it has done its work
+                del self.processes[name]
+            elif name in OUTSIDE:
+                self._start_again(name, code)
+            else:
+                raise StackError(f"{name} ended with exit code {code}; see {self.log_of(name)}")
+
+    def _start_again(self, name: str, code: int) -> None:
+        if name not in self.due:
+            self.due[name] = time.monotonic() + RESTART_S
+            end = f"{name} ended with exit code {code}, the others go on; it starts again in {RESTART_S:.0f} s"
+            print(f"stack: {end}; see {self.log_of(name)}", file=sys.stderr, flush=True)
+        if time.monotonic() >= self.due[name]:
+            del self.due[name]
+            _start(self, name)
+
+    def ready(self, name: str) -> bool:
+        """Return whether a service need not be waited for: it is healthy or done, or ended for want of the outside."""
+        self.check()
+        if "healthcheck" not in self.places.services[name]:
+            return name not in self.processes
+        return name in self.due or self.healthy(name)
+
+    def healthy(self, name: str) -> bool:
+        """Run a service's own health check once, in the time it has in the compose file."""
+        command = health_command(self.places, name)
+        if command is None:
+            self.unchecked.append(name)
+            return True
+        environment = {**os.environ, **health_environment(self.places)}
+        patience = float(self.places.services[name]["healthcheck"]["timeout"].removesuffix("s"))
+        try:
+            return subprocess.run(command, capture_output=True, env=environment, timeout=patience).returncode == 0
+        except subprocess.TimeoutExpired:
+            return False
 
 
 def compose() -> dict[str, Any]:
@@ -95,132 +139,67 @@ def own_services(content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 @contextmanager
 def running(folder: Path, *, free_ports: bool = False) -> Iterator[Stack]:
-    """Start the stack, wait until every health check passes, stop it at the end. Raises StackError, BrokerError."""
+    """Start the stack, wait until every health check passes, stop it at the end. Raises StackError, BrokerError,
+    and UnknownPlace where the compose file names a port that nobody serves.
+
+    A service of OUTSIDE may have ended by then, or end later: ``Stack.check`` starts it again.
+    """
     content = compose()
     folder.mkdir(parents=True, exist_ok=True)
-    ports = {port: free_port() if free_ports else port for port in _ports(content)}
-    stack = Stack(folder, ports)
+    stack = Stack(Places(content["services"], ROOT, folder))
+    stack.places.choose_ports(free_port if free_ports else None)
     with ExitStack() as ending:
-        broker = LocalBroker((folder / "kafka").absolute())
+        broker = kafka_broker(stack.places)
         ending.callback(broker.stop)
-        kafka = broker.start().address
-        database = ending.enter_context(EmbeddedPostgres(folder / "postgres"))
-        make_secrets(folder / "secrets", dsn=database.dsn, telling=load_settings().service)
+        broker.start()
+        write_kafka_scripts(stack.places, broker)
+        database = ending.enter_context(EmbeddedPostgres(stack.folder / "postgres"))
+        dsn = create_database(stack.places, database)
+        make_secrets(stack.folder / "secrets", dsn=dsn, telling=load_settings().service)
         ending.callback(_stop, stack)
         for name, service in own_services(content).items():
-            _start(stack, name, service, kafka)
-        for name in ("alertmanager", "prometheus"):
+            for other in service.get("depends_on", {}):
+                _await(stack, other)
+            _start(stack, name)
+        for name in PORTS:
             _start_tool(stack, name)
+        for name in list(stack.processes):
+            _await(stack, name)
         stack.missing += [name for name in content["services"] if name == "grafana"]
         yield stack
 
 
-def _ports(content: Mapping[str, Any]) -> list[int]:
-    found = []
-    for service in content["services"].values():
-        found += [int(str(port).rpartition(":")[2]) for port in (*service.get("ports", ()), *service.get("expose", ()))]
-    return found
-
-
-def _start(stack: Stack, name: str, service: Mapping[str, Any], kafka: str) -> None:
-    arguments = [str(stack.ports[int(a)]) if a.isdigit() and int(a) in stack.ports else a for a in service["command"]]
-    environment = {
-        key: str(value)
-        .replace("kafka:9092", kafka)
-        .replace(SECRETS, str((stack.folder / "secrets").absolute()))
-        .replace(KAFKA_DATA, str((stack.folder / "kafka").absolute()))
-        .replace("alertmanager:9093", f"127.0.0.1:{stack.ports[9093]}")
-        for key, value in service.get("environment", {}).items()
-    }
-    arguments = ["127.0.0.1" if argument == "0.0.0.0" else argument for argument in arguments]
-    environment["TAPELINE_METRICS_HOST"] = "127.0.0.1"
-    command = [sys.executable, "-m", "services.cli", *arguments]
-    process = _spawn(stack, name, command, environment)
-    if name in OUTSIDE:
-        stack.again[name] = lambda: _start(stack, name, service, kafka)
-    elif name in ONE_SHOT:
-        _await_end(stack, name, process)
-    else:
-        _await_health(stack, name, service["healthcheck"]["test"])
-
-
-def _spawn(stack: Stack, name: str, command: list[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    with stack.log_of(name).open("ab") as output:
-        process = subprocess.Popen(
-            command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, env={**os.environ, **environment},
-            start_new_session=True,
-        )  # fmt: skip
-    stack.processes[name] = process
-    return process
-
-
-def _await_end(stack: Stack, name: str, process: subprocess.Popen[bytes]) -> None:
-    try:
-        code = process.wait(HEALTHY_S)
-    except subprocess.TimeoutExpired as error:
-        raise StackError(f"{name} did not end in {HEALTHY_S:.0f} s; see {stack.log_of(name)}") from error
-    if code:
-        raise StackError(f"{name} ended with exit code {code}; see {stack.log_of(name)}")
-    del stack.processes[name]
-
-
-def _await_health(stack: Stack, name: str, test: list[str]) -> None:
-    """Run a service's own health check until it passes, with the port it has here."""
-    words = [word if word != "tapeline" else f"{sys.executable} -m services.cli" for word in test[1:]]
-    for port, here in stack.ports.items():
-        words = [word.replace(f":{port}/", f":{here}/") for word in words]
-    deadline = time.monotonic() + HEALTHY_S
-    while time.monotonic() < deadline:
-        stack.check()
-        command = [part for word in words for part in (word.split() if sys.executable in word else [word])]
-        if subprocess.run(command, capture_output=True, check=False).returncode == 0:
-            return
-        time.sleep(POLL_S)
-    raise StackError(f"{name}: its health check did not pass in {HEALTHY_S:.0f} s; see {stack.log_of(name)}")
+def _start(stack: Stack, name: str) -> None:
+    command = [sys.executable, "-m", "services.cli", *stack.places.command(name)]
+    _spawn(stack, name, command, stack.places.environment(name))
 
 
 def _start_tool(stack: Stack, name: str) -> None:
-    """Start Prometheus or Alertmanager with the stack's own configuration, where it is installed."""
-    program = shutil.which(name) or shutil.which(f"prometheus-{name}")
-    if program is None:
+    command = tool_command(stack.places, name)
+    if command is None:
         stack.missing.append(name)
+    else:
+        _spawn(stack, name, command, {})
+
+
+def _spawn(stack: Stack, name: str, command: list[str], environment: Mapping[str, str]) -> None:
+    with stack.log_of(name).open("ab") as output:
+        stack.processes[name] = subprocess.Popen(
+            command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, env={**os.environ, **environment},
+            start_new_session=True,
+        )  # fmt: skip
+
+
+def _await(stack: Stack, name: str) -> None:
+    """Wait until a service's health check passes, or until one that does its work and ends has done it."""
+    if name in stack.settled:
         return
-    there = stack.folder / name
-    file = stack.folder / "secrets" / name if name == "alertmanager" else _prometheus_config(stack, there)
-    listen = stack.ports[9090 if name == "prometheus" else 9093]
-    store = "storage.tsdb.path" if name == "prometheus" else "storage.path"
-    arguments = [f"--config.file={file}", f"--{store}={there / 'data'}", f"--web.listen-address=127.0.0.1:{listen}"]
-    if name == "alertmanager":
-        arguments.append("--cluster.listen-address=")
-    _spawn(stack, name, [program, *arguments], {})
-    _await_port(stack, name, listen)
-
-
-def _prometheus_config(stack: Stack, there: Path) -> Path:
-    shutil.copytree(ROOT / "deploy" / "prometheus", there, dirs_exist_ok=True)
-    file = there / "prometheus.yml"
-    text = file.read_text(encoding="utf-8").replace("/etc/prometheus", str(there.absolute()))
-    for service, port in _targets(text):
-        text = text.replace(f"{service}:{port}", f"127.0.0.1:{stack.ports[int(port)]}")
-    file.write_text(text, encoding="utf-8")
-    return file
-
-
-def _targets(text: str) -> list[tuple[str, str]]:
-    """Return every ``service:port`` that Prometheus is told of."""
-    return [(found[1], found[2]) for found in re.finditer(r"\"([a-z]+):(\d+)\"", text)]
-
-
-def _await_port(stack: Stack, name: str, port: int) -> None:
     deadline = time.monotonic() + HEALTHY_S
-    while time.monotonic() < deadline:
-        stack.check()
-        with socket.socket() as client:
-            client.settimeout(1.0)
-            if client.connect_ex(("127.0.0.1", port)) == 0:
-                return
+    while not stack.ready(name):
+        if time.monotonic() > deadline:
+            raise StackError(f"{name} was not well in {HEALTHY_S:.0f} s; see {stack.log_of(name)}")
         time.sleep(POLL_S)
-    raise StackError(f"{name} did not listen on port {port}; see {stack.log_of(name)}")
+    stack.settled.add(name)
 
 
 def _stop(stack: Stack) -> None:
@@ -248,6 +227,8 @@ def main() -> int:
             print(f"API {stack.url(8000, '/docs')}, logs in {stack.folder}; Ctrl-C stops", flush=True)
             if stack.missing:
                 print(f"NOT RUNNING, no program on this machine: {', '.join(stack.missing)}", flush=True)
+            if stack.unchecked:
+                print(f"NOT CHECKED, its health check has no program here: {', '.join(stack.unchecked)}", flush=True)
             while not stopped.wait(1.0):
                 stack.check()
     except (BrokerError, ProjectionError) as error:
@@ -256,7 +237,7 @@ def main() -> int:
     except SettingsError as error:
         print(f"stack: {error}", file=sys.stderr)
         return 2
-    except StackError as error:
+    except (StackError, UnknownPlace) as error:
         print(f"stack: {error}", file=sys.stderr)
         return 1
     return 0

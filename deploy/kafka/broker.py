@@ -126,12 +126,14 @@ class LocalBroker:
     """One broker over one data folder. Ports are chosen once and kept, so that a restart has the same address.
 
     flush: fsync every message (slow; what a power cut needs on a single broker). heap_mb: Java heap.
+    settings: properties that go before those of a local broker.
     """
 
     data: Path
     port: int | None = None
     flush: bool = False
     heap_mb: int = 512
+    cluster_id: str = CLUSTER_ID
     settings: dict[str, str] = field(default_factory=dict)
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
 
@@ -172,7 +174,6 @@ class LocalBroker:
         if (reason := missing_tools()) is not None:
             raise BrokerError(reason)
         java, jars = str(_find_java()), resolve_jars()
-        self.data.mkdir(parents=True, exist_ok=True)
         port = self._configure()
         with self.log_file.open("ab") as console:
             self._format(java, jars, console)
@@ -197,15 +198,25 @@ class LocalBroker:
         self.stop()
         return self.start()
 
-    def _configure(self) -> int:
+    def ports(self) -> tuple[int, int]:
+        """Return the port of clients and that of the controller, chosen once and kept beside the data."""
+        self.data.mkdir(parents=True, exist_ok=True)
         if self._address_file.is_file() and self.port is None:
             self.port = int(self.address.rpartition(":")[2])
-        port = self.port or free_port()
-        self._address_file.write_text(f"{HOST}:{port}\n")
+        self.port = self.port or free_port()
+        self._address_file.write_text(f"{HOST}:{self.port}\n")
         controller_file = self.data / "controller.port"
         if not controller_file.is_file():
             controller_file.write_text(str(free_port()))
-        lines = self._properties(port, int(controller_file.read_text()))
+        return self.port, int(controller_file.read_text())
+
+    def command_of(self, main: str) -> list[str]:
+        """Return what runs a class of Kafka's."""
+        return self._command(str(_find_java()), resolve_jars(), main)
+
+    def _configure(self) -> int:
+        port, controller = self.ports()
+        lines = self._properties(port, controller)
         self._config_file.write_text("".join(f"{key}={value}\n" for key, value in lines.items()))
         return port
 
@@ -248,7 +259,7 @@ class LocalBroker:
     def _format(self, java: str, jars: Path, console: IO[bytes]) -> None:
         if (self.data / "kafka" / "meta.properties").is_file():
             return
-        arguments = ["format", "--cluster-id", CLUSTER_ID, "--config", str(self._config_file)]
+        arguments = ["format", "--cluster-id", self.cluster_id, "--config", str(self._config_file)]
         command = self._command(java, jars, "kafka.tools.StorageTool", *arguments)
         done = subprocess.run(command, stdout=console, stderr=console, timeout=START_SECONDS, check=False)
         if done.returncode != 0:
