@@ -36,7 +36,7 @@ class Kind:
 
     parse: Parse
     interval_s: int
-    stale_after_s: int | None
+    stale_after_s: int
     types: tuple[str, ...]
     url: str = ""
 
@@ -60,7 +60,11 @@ KINDS: dict[str, Kind] = {
         "https://cryptopanic.com/api/developer/v2/posts/",
     ),
     "mempool.space": Kind(
-        _timeless(numbers.parse_fees), 2 * MINUTE_S, None, JSON, "https://mempool.space/api/v1/fees/recommended"
+        numbers.parse_fees,
+        2 * MINUTE_S,
+        15 * MINUTE_S,  # a block and a half: by then the mempool is another one
+        JSON,
+        "https://mempool.space/api/v1/fees/recommended",
     ),
     "blockchain.info": Kind(
         _timeless(numbers.parse_stats), 15 * MINUTE_S, DAY_S, JSON, "https://api.blockchain.info/stats"

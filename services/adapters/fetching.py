@@ -7,12 +7,15 @@ import ssl
 import zlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from functools import cache
 from pathlib import Path
 from typing import Protocol
 
 import httpx
 
+from schemas.values import SECOND
 from services.adapters.addresses import check_redirect, origin_of, parse_url, redirected, resolve, shown
 from services.adapters.errors import Failure, SourceError
 
@@ -22,17 +25,23 @@ REDIRECTS_MAX = 3
 TIME_LIMIT_S = 10.0
 """For one attempt: name, connection, redirects, whole body."""
 AGENT = "tapeline/0.1.0 context adapter"
+AGE_DIGITS_MAX = 9
 _REDIRECTS = (301, 302, 303, 307, 308)
 _ENCODINGS = ("", "identity", "gzip", "x-gzip", "deflate")
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """What a source answered. ``media_type``: lower case, without parameters; empty: it did not say."""
+    """What a source answered. ``media_type``: lower case, without parameters; empty: it did not say.
+
+    ``ts_dated``: when the server says it made the answer, microseconds; ``age_s``: how long a cache says it had it.
+    """
 
     content: bytes
     media_type: str = ""
     charset: str = ""
+    ts_dated: int | None = None
+    age_s: int = 0
 
 
 class Fetcher(Protocol):
@@ -167,7 +176,9 @@ class HttpFetcher:
             raise SourceError(Failure.WRONG_TYPE, f"answered {media_type[:60]}, not {' or '.join(self._types)}")
         assert isinstance(response.stream, httpx.AsyncByteStream)
         encoding = response.headers.get("content-encoding", "").strip().lower()
-        return Body(await unpacked(response.stream, encoding, self._bytes_max), media_type, charset)
+        content = await unpacked(response.stream, encoding, self._bytes_max)
+        dated, age_s = _dated(response.headers)
+        return Body(content, media_type, charset, dated, age_s)
 
 
 @cache
@@ -179,6 +190,17 @@ def _content_type(header: str) -> tuple[str, str]:
     media_type, _, parameters = header.partition(";")
     named = {name.strip().lower(): value.strip(" \"'") for name, _, value in _pairs(parameters)}
     return media_type.strip().lower(), named.get("charset", "").lower()
+
+
+def _dated(headers: httpx.Headers) -> tuple[int | None, int]:
+    """Return what the headers Date and Age say; what is no date or no number says nothing. Source: RFC 9110, 9111."""
+    age = headers.get("age", "")
+    age_s = int(age) if age.isascii() and age.isdigit() and len(age) <= AGE_DIGITS_MAX else 0
+    try:
+        made = parsedate_to_datetime(headers.get("date", "")).replace(tzinfo=UTC)  # it is always GMT
+    except (ValueError, TypeError, OverflowError):
+        return None, age_s
+    return int(made.timestamp()) * SECOND, age_s
 
 
 def _pairs(parameters: str) -> list[tuple[str, str, str]]:

@@ -40,7 +40,7 @@ class Verdict:
 def judge(answer: Sequence[Event], now: int, *, stale_after_us: int | None, known: Known) -> Verdict:
     """Return an answer with what is to be set aside marked, and the state of its source.
 
-    ``stale_after_us``: the source is STALE when its newest word is older; None: it does not date what it says.
+    ``stale_after_us``: the source is STALE when its newest word is older; None: there is none, it did not answer.
     """
     events = tuple(_judged(event, now, stale_after_us, known) for event in answer)
     if not events:
@@ -116,7 +116,8 @@ def _dated(event: Event) -> int | None:
 
 
 def _hours(length_us: int) -> str:
-    return f"{length_us / (3_600 * SECOND):g} h"
+    hours = length_us / (3_600 * SECOND)
+    return f"{hours:g} h" if hours >= 1 else f"{hours * 60:g} min"
 
 
 def _iso(when: int) -> str:

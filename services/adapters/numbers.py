@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from schemas.events.context import OnchainMetric
-from schemas.values import Micros, plain
+from schemas.values import SECOND, Micros, plain
 from services.adapters.errors import garbage
 from services.adapters.fetching import Body
 from services.adapters.reading import json_of, member, moment, number, rows, text_of, words
 
 MILLIS = 1_000
+AS_OF_NOW_US = 60 * SECOND
 ROWS_MAX = 20_000
 """Days of a history that is answered whole; DefiLlama's begins in 2017."""
 
@@ -73,10 +74,15 @@ def measure_of(name: str) -> Measure:
     return MEASURES.get(name, OF_A_CHART)
 
 
-def parse_fees(source: str, body: Body) -> tuple[OnchainMetric, ...]:
-    """Return the recommended fees, which are as of now. Raises SourceError."""
+def parse_fees(source: str, body: Body, now: int) -> tuple[OnchainMetric, ...]:
+    """Return the recommended fees. Raises SourceError.
+
+    They are as of now and carry no time; of an answer that a server or a cache made longer than a minute ago, of then.
+    """
     content = json_of(text_of(body))
-    return tuple(_metric(source, name, member(content, field), None) for field, name in _FEES.items())
+    made = min(now if body.ts_dated is None else body.ts_dated, now - body.age_s * SECOND)
+    ts = Micros(made) if now - made > AS_OF_NOW_US else None
+    return tuple(_metric(source, name, member(content, field), ts) for field, name in _FEES.items())
 
 
 def parse_stats(source: str, body: Body) -> tuple[OnchainMetric, ...]:

@@ -39,19 +39,19 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What one source is. ``stale_after_s``: its newest word may be this old; None: it does not date what it says."""
+    """What one source is. ``stale_after_s``: its newest word may be this old."""
 
     name: str
     fetcher: Fetcher
     parse: Parse
     interval_s: float
-    stale_after_s: int | None
+    stale_after_s: int
     patience: Patience = field(default_factory=Patience)
 
     @property
-    def stale_after_us(self) -> int | None:
+    def stale_after_us(self) -> int:
         """Return the limit in microseconds."""
-        return None if self.stale_after_s is None else self.stale_after_s * SECOND
+        return self.stale_after_s * SECOND
 
 
 class Poller:

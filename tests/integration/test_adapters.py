@@ -235,6 +235,33 @@ def test_names_that_nobody_answers_for_hold_up_no_other_source(tmp_path: Path, m
     on_floor(recorded_ticks(days=0.1), scenario)
 
 
+def test_fees_that_a_cache_has_kept_too_long_are_stale_and_told_to_nobody(tmp_path: Path) -> None:
+    async def scenario(floor: Floor) -> None:
+        floor.advance(40)
+        floor.say_well()
+        fees = floor.site.replies["/fees"]
+        async with adapters_on(floor, tmp_path / "trends.csv"):
+            await floor.until_all(UP)
+            fees.headers["Age"] = "899"
+            await floor.until(lambda: len(_fees(floor)) > 3, "fees of then")
+            assert (floor.states()["mempool.space"], floor.missing()) == (UP, set())
+            fees.headers["Age"] = "901"
+            await floor.until(lambda: floor.states()["mempool.space"] is STALE, "fees too old")
+            assert floor.missing() == {"mempool.space"}
+            del fees.headers["Age"]
+            await floor.until(lambda: floor.states()["mempool.space"] is UP, "fees of now")
+            assert floor.missing() == set()
+
+    floor = on_floor(recorded_ticks(days=0.1), scenario)
+    (stale,) = [event for event in floor.of("context", SourceStatus) if event.state is STALE]
+    assert stale.detail.endswith("; 15 min are allowed"), stale
+    assert {fee.anomaly[:20] for fee in _fees(floor)} == {"", "older than 15 min: o"}
+
+
+def _fees(floor: Floor) -> list[OnchainMetric]:
+    return [event for event in floor.of("context", OnchainMetric) if event.source == "mempool.space"]
+
+
 def test_the_log_says_how_many_shards_there_are_and_a_new_one_is_told() -> None:
     for made, told, found in ((2, 1, 2), (0, 3, 3)):
         log = MemoryLog()

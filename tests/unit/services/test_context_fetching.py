@@ -23,6 +23,7 @@ from cryptography.x509.oid import NameOID
 from services.adapters.addresses import is_public
 from services.adapters.errors import Failure, SourceError
 from services.adapters.fetching import REDIRECTS_MAX, Body, FileFetcher, HttpFetcher, unpacked
+from tests.builders import T0
 from tests.fakes.sites import Reply, Sites, sites
 
 SECRET = "k3y-that-nobody-sees"
@@ -75,6 +76,21 @@ def packed(content: bytes, encoding: str = "gzip") -> Reply:
 
 def to(location: str) -> Reply:
     return Reply(status=302, headers={"Location": location})
+
+
+@pytest.mark.parametrize(
+    ("headers", "dated", "age_s"),
+    [
+        ({}, None, 0),
+        ({"Date": "Wed, 19 Mar 2025 16:00:00 GMT", "Age": "912"}, T0, 912),
+        ({"date": "yesterday", "age": "-5"}, None, 0),
+        ({"Date": "Wed, 19 Mar 99999 16:00:00 GMT", "Age": "9" * 400}, None, 0),
+    ],
+)
+def test_an_answer_carries_when_it_was_made(headers: dict[str, str], dated: int | None, age_s: int) -> None:
+    body = answered(Reply(b"{}", headers=headers))
+    assert isinstance(body, Body)
+    assert (body.ts_dated, body.age_s) == (dated, age_s)
 
 
 def without_end() -> itertools.repeat[bytes]:

@@ -19,10 +19,15 @@ from services.adapters import news, numbers, trends
 from services.adapters.errors import Failure, SourceError
 from services.adapters.fetching import Body
 from services.adapters.reading import TEXT_MAX, link, words
+from tests.builders import T0
 
 DAY = 86_400 * SECOND
 D = Decimal
 Parser = Callable[[str, Body], tuple[Event, ...]]
+
+
+def fees_now(source: str, body: Body) -> tuple[Event, ...]:
+    return numbers.parse_fees(source, body, T0)
 
 
 def by_name(events: tuple[Event, ...]) -> dict[str, Decimal]:
@@ -74,7 +79,7 @@ def test_the_recorded_posts_of_cryptopanic_are_twenty_and_the_token_in_them_goes
 
 
 def test_the_recorded_fees_statistics_and_mood_are_numbers_with_unit_and_time(shared_data: Path) -> None:
-    fees = numbers.parse_fees("mempool.space", recorded(shared_data, "mempool_space_fees_recommended.json"))
+    fees = numbers.parse_fees("mempool.space", recorded(shared_data, "mempool_space_fees_recommended.json"), T0)
     assert by_name(fees) == {"fastest_fee": 3, "half_hour_fee": 1, "hour_fee": 1}
     assert {(fee.unit, fee.ts_measured) for fee in fees} == {("sat/vB", None)}
     stats = numbers.parse_stats("blockchain.info", recorded(shared_data, "blockchain_info_stats_20160916.json"))
@@ -88,6 +93,26 @@ def test_the_recorded_fees_statistics_and_mood_are_numbers_with_unit_and_time(sh
     assert {metric.ts_measured for metric in stats} == {1_474_035_340 * SECOND}  # 2016-09-16T14:15:40Z
     (mood,) = numbers.parse_fear_greed("fear-greed", recorded(shared_data, "alternative_me_fng_shape.json"))
     assert (mood.name, mood.value, mood.ts_measured) == ("fear_greed_index", 15, 1_517_529_600 * SECOND)
+
+
+@pytest.mark.parametrize(
+    ("dated", "age_s", "measured"),
+    [
+        (None, 0, None),
+        (T0 - 60 * SECOND, 60, None),
+        (T0 + 90 * SECOND, 0, None),
+        (T0 - 61 * SECOND, 0, T0 - 61 * SECOND),
+        (T0, 901, T0 - 901 * SECOND),
+        (None, 900, T0 - 900 * SECOND),
+        (T0 - 1_000 * SECOND, 900, T0 - 1_000 * SECOND),
+    ],
+)
+def test_fees_are_as_of_now_or_of_when_their_answer_was_made(
+    dated: int | None, age_s: int, measured: int | None
+) -> None:
+    content = b'{"fastestFee": 3, "halfHourFee": 2, "hourFee": 1}'
+    fees = numbers.parse_fees("mempool.space", Body(content, ts_dated=dated, age_s=age_s), T0)
+    assert {fee.ts_measured for fee in fees} == {measured}
 
 
 def test_the_history_of_the_mood_index_is_inside_its_bounds_every_day(shared_data: Path) -> None:
@@ -245,18 +270,18 @@ def test_an_external_document_type_loads_nothing_and_names_of_html_pass(monkeypa
 @pytest.mark.parametrize(
     ("parse", "content", "says"),
     [
-        (numbers.parse_fees, "", "not JSON"),
-        (numbers.parse_fees, "<html>", "not JSON"),
-        (numbers.parse_fees, "[" * 200_000, "not JSON: nested too deep"),
-        (numbers.parse_fees, "[]", "fastestFee is missing"),
-        (numbers.parse_fees, "{}", "fastestFee is missing"),
-        (numbers.parse_fees, '{"fastestFee": null}', "fastest_fee is no number"),
-        (numbers.parse_fees, '{"fastestFee": true}', "fastest_fee is no number"),
-        (numbers.parse_fees, '{"fastestFee": NaN}', "NaN is no number"),
-        (numbers.parse_fees, '{"fastestFee": 1e400}', "fastest_fee is too large a number"),
-        (numbers.parse_fees, '{"fastestFee": 1e999999999}', "fastest_fee is too large a number"),
-        (numbers.parse_fees, '{"fastestFee": "ten"}', "fastest_fee is no number"),
-        (numbers.parse_fees, '{"fastestFee": ' + "9" * 5_000 + "}", "not JSON"),
+        (fees_now, "", "not JSON"),
+        (fees_now, "<html>", "not JSON"),
+        (fees_now, "[" * 200_000, "not JSON: nested too deep"),
+        (fees_now, "[]", "fastestFee is missing"),
+        (fees_now, "{}", "fastestFee is missing"),
+        (fees_now, '{"fastestFee": null}', "fastest_fee is no number"),
+        (fees_now, '{"fastestFee": true}', "fastest_fee is no number"),
+        (fees_now, '{"fastestFee": NaN}', "NaN is no number"),
+        (fees_now, '{"fastestFee": 1e400}', "fastest_fee is too large a number"),
+        (fees_now, '{"fastestFee": 1e999999999}', "fastest_fee is too large a number"),
+        (fees_now, '{"fastestFee": "ten"}', "fastest_fee is no number"),
+        (fees_now, '{"fastestFee": ' + "9" * 5_000 + "}", "not JSON"),
         (numbers.parse_stats, '{"timestamp": "soon"}', "timestamp is no number"),
         (numbers.parse_stats, '{"timestamp": -5}', "timestamp is no moment"),
         (numbers.parse_chart, '{"name": "n", "unit": "u", "values": {}}', "values is no list"),

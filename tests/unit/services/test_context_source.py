@@ -11,7 +11,7 @@ import pytest
 from schemas.envelope import Event
 from schemas.events.context import NewsItem
 from schemas.settings import SettingsError
-from services.adapters.catalogue import build_sources
+from services.adapters.catalogue import KINDS, build_sources
 from services.adapters.errors import Failure, SourceError
 from services.adapters.fetching import Body
 from services.adapters.settings import NAMES, WITHOUT_KEY
@@ -55,7 +55,7 @@ class Desk:
     def __init__(self, *steps: SourceError | bytes, patience: Patience = QUICK) -> None:
         self.fetcher = Scripted(steps)
         self.failed: Counter[str] = Counter()
-        source = Source("s", self.fetcher, _parse, 60, None, patience)
+        source = Source("s", self.fetcher, _parse, 60, 60, patience)
         self.poller = Poller(source, now=lambda: T0, failed=lambda kind: self.failed.update([kind.value]))
 
     def ask(self) -> str:
@@ -112,6 +112,15 @@ def test_after_its_time_one_attempt_finds_out() -> None:
 def sources(**environ: str) -> dict[str, tuple[float, str]]:
     settings = load_settings(environ={f"TAPELINE_{name}": value for name, value in environ.items()}, env_file=None)
     return {source.name: (source.interval_s, source.fetcher.where) for source in build_sources(settings.service)}
+
+
+def test_every_source_there_is_has_an_age_past_which_it_is_stale() -> None:
+    assert {name for name, kind in KINDS.items() if not 0 < kind.stale_after_s <= 8 * 86_400} == set()
+    assert {name for name, kind in KINDS.items() if kind.stale_after_s < 3 * kind.interval_s} == set(), (
+        "and time for it"
+    )
+    assert KINDS["mempool.space"].stale_after_s == 900
+    assert set(KINDS) == set(NAMES)
 
 
 def test_what_needs_no_key_is_on_and_every_source_can_be() -> None:
