@@ -30,7 +30,7 @@ ERRORS = described(
 
 
 class ApiError(Exception):
-    """An answer other than success, with a body that says what and why."""
+    """An answer other than success, with a body that says what and why. ``retry_after_s`` is a header too."""
 
     def __init__(self, status: int, detail: str, *, errors: Sequence[FieldError] = (), **extra: Any) -> None:
         super().__init__(detail)
@@ -38,6 +38,7 @@ class ApiError(Exception):
         self.body: dict[str, Any] = {"detail": detail, **extra}
         if errors:
             self.body["errors"] = list(errors)
+        self.headers = {"Retry-After": str(extra["retry_after_s"])} if "retry_after_s" in extra else None
 
 
 def invalid(field: str, reason: str) -> ApiError:

@@ -1,6 +1,8 @@
 """How often a caller may ask for something: a token bucket per client address, and what is never held up.
 
 It protects the log and the trader from a script that runs away, not the account: what risk allows is the trader's word.
+Wrong tokens have buckets of their own, and only wrong tokens are held up by them: the operator behind the same address
+as a flood, a proxy's for one, gets through with the right one. Guessing is made hopeless by the token's length.
 """
 
 from __future__ import annotations
@@ -32,13 +34,16 @@ class RateLimit:
 
     def check(self, request: Request) -> None:
         """Take one call from the caller's bucket. Raises ApiError 429 naming the seconds to wait."""
-        if request.url.path in ALWAYS:
-            return
+        if request.url.path not in ALWAYS:
+            self.charge(request, "calls")
+
+    def charge(self, request: Request, what: str) -> None:
+        """Take one from the caller's bucket, whatever it is for. Raises ApiError 429 that names it."""
         wait = self.take(request.client.host if request.client else "")
         if wait > 0:
             seconds = math.ceil(wait)
             raise ApiError(
-                429, f"more than {self._per_minute} calls a minute; try again in {seconds} s", retry_after_s=seconds
+                429, f"more than {self._per_minute} {what} a minute; try again in {seconds} s", retry_after_s=seconds
             )
 
     def take(self, client: str) -> float:

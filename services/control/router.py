@@ -11,7 +11,7 @@ from hmac import compare_digest
 from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Depends, Header
+from fastapi import APIRouter, Depends, Header, Request
 from fastapi.responses import JSONResponse
 
 from schemas.events.control import (
@@ -47,26 +47,30 @@ _STATUS_OF_CODE = {
 """HTTP status of a refusal; every other (LATCHED_CAUSES, NO_POSITION, ...) is a conflict with the state: 409."""
 
 
+REFUSALS_PER_MINUTE = 30
+"""Calls of one client without the right token that are answered 401 in a minute; more are answered 429."""
 REFUSALS_LOGGED = 60
 """Refused callers logged in a minute; /metrics counts them all."""
 _log = structlog.get_logger("tapeline.control")
 
 
-def token_check(token: str | None) -> Callable[[str | None], None]:
+def token_check(token: str | None) -> Callable[[Request, str | None], None]:
     """Return the dependency that refuses callers without the token; with no token configured it refuses everybody."""
     expected = None if token is None else sha256(token.encode()).digest()
-    told = RateLimit(REFUSALS_LOGGED)
+    told, refusals = RateLimit(REFUSALS_LOGGED), RateLimit(REFUSALS_PER_MINUTE)
     if expected is not None:
         _log.info("control is on", caller=fingerprint(expected))
 
-    def check(x_api_token: Annotated[str | None, Header()] = None) -> None:
+    def check(request: Request, x_api_token: Annotated[str | None, Header()] = None) -> None:
         given = sha256((x_api_token or "").encode()).digest()
+        if expected is not None and compare_digest(given, expected):
+            return
+        refusals.charge(request, "calls without the right token")
         if expected is None:
             raise ApiError(401, "control is off: set TAPELINE_API_TOKEN and restart the API")
-        if not compare_digest(given, expected):
-            if not told.take(""):
-                _log.warning("refused", caller=fingerprint(given) if x_api_token else "none")
-            raise ApiError(401, "missing or wrong token in the header X-API-Token")
+        if not told.take(""):
+            _log.warning("refused", caller=fingerprint(given) if x_api_token else "none")
+        raise ApiError(401, "missing or wrong token in the header X-API-Token")
 
     return check
 

@@ -55,6 +55,7 @@ def test_too_many_calls_are_refused_with_the_time_to_wait(clock: Clock) -> None:
     with pytest.raises(ApiError) as refused:
         limit.check(request("/plans/generate"))
     assert refused.value.status == 429
+    assert refused.value.headers == {"Retry-After": "10"}
     assert refused.value.body == {"detail": "more than 6 calls a minute; try again in 10 s", "retry_after_s": 10}
 
 
