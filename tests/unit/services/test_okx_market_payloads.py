@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from decimal import Decimal
 from pathlib import Path
@@ -15,6 +16,7 @@ from schemas.events.market import (
     FeedState,
     FeedStatus,
     FundingRate,
+    FundingSettled,
     IndexPrice,
     InstrumentKind,
     InstrumentState,
@@ -24,10 +26,13 @@ from schemas.events.market import (
     Trade,
     VenueBar,
 )
+from schemas.values import Micros, Rate
 from services.feeds.instruments import load_instruments
 from services.feeds.instruments.okx import INVERSE_NOTE, parse_instrument, parse_tiers
+from services.gateways.okx.market.history import missing_settlements
 from services.gateways.okx.market.translate import InstrumentsTold
 from tests.okx_market import BTC, NOW, SPOT, Desk, frame
+from tests.unit.services.test_okx_market_history import Exchange, api
 
 pytestmark = pytest.mark.recorded
 
@@ -146,6 +151,18 @@ def test_instruments_pushed_and_asked_for(payloads: Path) -> None:
     pushed = parse_instrument(told.rows[0], "test")
     assert (pushed.instrument_id, pushed.contract_value, pushed.tick_size) == (BTC, D("0.01"), D("0.1"))
     assert (pushed.lot_size, pushed.market_quantity_max, pushed.state) == (D(1), D(30000), InstrumentState.LIVE)
+    for product in ("swap", "spot"):
+        table = load_instruments(payloads / f"http_get_instruments_{product}.json")
+        asked = rows(payloads, f"http_get_instruments_{product}")
+        assert table.keys() == {row["instId"] for row in asked}
+        for row in asked:
+            found = table[row["instId"]]
+            sizes = (found.lot_size, found.min_quantity, found.market_quantity_max, found.limit_quantity_max)
+            assert sizes == tuple(D(row[name]) for name in ("lotSz", "minSz", "maxMktSz", "maxLmtSz"))
+            assert (found.tick_size, found.contract_value) == (D(row["tickSz"]), D(row["ctVal"] or 1))
+            live = row["state"] == "live" and row.get("ctType") != "inverse"
+            assert (found.state is InstrumentState.LIVE) == live
+            assert found.instrument_id.startswith(f"{found.base_currency}-{found.quote_currency}")
     swaps = load_instruments(payloads / "http_get_instruments_swap.json")
     assert swaps["ETH-USDT-SWAP"].contract_value == D("0.1")
     assert swaps["BTC-USD-SWAP"].source.endswith(INVERSE_NOTE)
@@ -173,6 +190,29 @@ def test_private_frames_are_nothing_to_the_market_side(payloads: Path, name: str
     found = desk()
     assert found.read(text(payloads, name)) == ([], [])
     assert found.counters.quarantined == 0
+
+
+def test_settled_funding_is_what_was_paid_not_what_was_forecast(payloads: Path) -> None:
+    exchange, start = Exchange(), 1_704_038_400_000_000
+    exchange.answers["public_funding_rate_history"] = [json.loads(text(payloads, "http_get_funding_rate_history"))]
+    found = asyncio.run(missing_settlements(api(exchange), BTC, start - 1, NOW))
+    assert [parsed.event for parsed in found] == [
+        FundingSettled(BTC, Rate(D("-0.00002")), Micros(start)),
+        FundingSettled(BTC, Rate(D("0.00015")), Micros(1_704_067_200_000_000)),
+    ]
+
+
+def test_what_is_told_of_options_and_spreads_is_nothing_that_is_traded(payloads: Path) -> None:
+    summary, spreads = rows(payloads, "http_get_option_summary"), rows(payloads, "http_get_spreads")
+    assert {(row["instType"], row["instId"][:15]) for row in summary} == {("OPTION", "BTC-USD-241217-")}
+    assert [row["sprdId"] for row in spreads] == ["ETH-USD-SWAP_ETH-USD-231229", "BTC-USDT_BTC-USDT-SWAP"]
+    for channel, told in (("opt-summary", summary), ("sprd-public-trades", spreads)):
+        found = desk()
+        pushed = json.dumps({"arg": {"channel": channel, "instFamily": "BTC-USD"}, "data": told})
+        assert found.read(pushed) == ([], [])
+        assert (found.translator.unused, found.counters.quarantined) == ({f"channel {channel}": 1}, 0)
+    with pytest.raises(KeyError):
+        parse_instrument(spreads[0], "a spread is no instrument")
 
 
 def test_option_greeks_recorded_without_their_frame_are_set_aside(payloads: Path) -> None:
