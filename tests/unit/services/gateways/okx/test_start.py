@@ -8,6 +8,7 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +21,7 @@ from services.gateways.okx.start import StartRefused, StartReport, confirmation,
 from services.gateways.okx.venue import VenueUnavailable
 from services.settings import Settings, load_settings
 from tests.fakes.okx import DEMO_KEY, LIVE_KEY, ApiKey, FakeOkx
+from tests.fakes.okx.errors import GENERAL
 
 KEYS = {"OKX_API_KEY": "k", "OKX_API_SECRET": "s", "OKX_API_PASSPHRASE": "p"}
 DEMO = {"TAPELINE_MODE": "demo", "TAPELINE_VENUE": "OKX", **KEYS}
@@ -37,6 +39,17 @@ def confirmed(environ: dict[str, str], account: AccountConfig = ACCOUNT) -> dict
     """Return the environment with the confirmation of this account."""
     trading = settings(environ).trading
     return {**environ, "TAPELINE_LIVE_CONFIRMATION": confirmation(account, trading)}
+
+
+def test_the_refusals_the_operations_page_quotes_are_the_real_ones() -> None:
+    page = (Path(__file__).parents[5] / "docs" / "operations.md").read_text()
+    account = replace(ACCOUNT, permissions=frozenset({"withdraw"}), ip_addresses=())
+    told = shut_gates(settings(DEMO, OKX_API_SECRET=""))
+    told += start.judge_account(settings(confirmed(LIVE, account)), account)[0]
+    assert len(told) == 4
+    assert [words for words in told if f"`{words}`" not in page] == []
+    assert [code for code in ("50101", "50105", "50110", "50111", "50113") if f"code {code}" not in page] == []
+    assert f"`code 50101: {GENERAL['50101'][1]}`" in page
 
 
 # --- What the settings alone say
