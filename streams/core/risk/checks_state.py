@@ -146,13 +146,15 @@ def _expired(context: Context) -> Finding:
 
 def _duplicate(context: Context) -> Finding:
     plan, window = context.plan, the(context.settings).duplicate_window_s
-    ages = [
-        context.now - old.ts
+    same = [
+        old
         for old in context.state.recent
         if (old.instrument_id, old.position_side, old.entry) == (plan.instrument_id, plan.position_side, plan.entry)
     ]
-    recent = [age for age in ages if age < window * SECOND]
-    return finding(not recent, min(ages) // SECOND if ages else None, window)
+    if not same:
+        return finding(True, None, window, plan_id="none")
+    age = context.now - same[-1].ts
+    return finding(age >= window * SECOND, age // SECOND, window, plan_id=same[-1].plan_id)
 
 
 def _position_open(context: Context) -> Finding:

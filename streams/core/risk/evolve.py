@@ -274,7 +274,7 @@ def _approved(state: RiskState, event: PlanApproved, message: Message) -> None:
     state.approvals = [*(ts for ts in state.approvals if now - ts < HOUR), now]
     window = (state.settings.duplicate_window_s if state.settings else 0) * SECOND
     kept = [plan for plan in state.recent if now - plan.ts < window]
-    state.recent = [*kept, ApprovedPlan(now, event.instrument_id, event.position_side, event.entry)]
+    state.recent = [*kept, ApprovedPlan(now, event.plan_id, event.instrument_id, event.position_side, event.entry)]
 
 
 def _state_changed(state: RiskState, event: TradingStateChanged, message: Message) -> None:

@@ -122,6 +122,7 @@ class ApprovedPlan:
     """What a later plan must not repeat inside the window."""
 
     ts: int
+    plan_id: str
     instrument_id: str
     position_side: PositionSide
     entry: Entry

@@ -178,5 +178,7 @@ def test_another_side_or_entry_is_another_plan() -> None:
     spec = desk(plan())
     same = spec.when(plan(plan_id="p2"))
     assert DenialCode.PLAN_DUPLICATE in failures(same)
+    assert dict(check(same, DenialCode.PLAN_DUPLICATE).inputs) == {"plan_id": "p1"}, "the plan it repeats"
     other = spec.when(plan(plan_id="p3", entry=limit_entry("79999.9")))
     assert DenialCode.PLAN_DUPLICATE not in failures(other)
+    assert dict(check(other, DenialCode.PLAN_DUPLICATE).inputs) == {"plan_id": "none"}
