@@ -23,9 +23,8 @@ from schemas.settings import TradingSettings
 from schemas.topics import TOPICS
 from services.bootstrap import build_trader
 from services.commands.common import BAD_INPUT, MISSING, NO
-from services.feeds import Feed, FeedError, default_feed, open_feed
+from services.feeds import Feed, FeedError, default_feed, names_synthetic, open_feed, synthetic_feed
 from services.feeds.model import Tick
-from services.feeds.synthetic import synthetic_feed
 from services.importer import import_feed
 from services.last_words import last_words
 from services.program import program
@@ -107,8 +106,11 @@ def _holds(log: EventLog, topic: str) -> bool:
 def choose_feed(paths: Sequence[Path], instruments_file: Path | None, note: Callable[[str], None]) -> tuple[Feed, str]:
     """Return the first feed there is, and where it comes from: named files, recordings, OKX's history, synthetic.
 
-    ``note``: told what is being tried. Raises FeedError for named files that cannot be read.
+    The name ``synthetic`` asks for the made-up one. ``note``: told what is tried. Raises FeedError for named files that
+    cannot be read.
     """
+    if names_synthetic(paths, instruments=instruments_file):
+        return synthetic_feed(), "SYNTHETIC tape shipped with Tapeline, as asked for"
     if paths:
         return open_feed(paths, instruments_file=instruments_file), ", ".join(path.name for path in paths)
     recorded = default_feed()

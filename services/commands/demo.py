@@ -12,7 +12,11 @@ from services.program import program
 
 FeedOption = Annotated[
     list[Path] | None,
-    typer.Option("--feed", metavar="FILE", help="Recorded file; may be repeated. Default: the recordings, if any."),
+    typer.Option(
+        "--feed",
+        metavar="FILE",
+        help="A recorded file, again for more; or synthetic: the made-up tape. Default: the recordings, if any.",
+    ),
 ]
 DemoLogOption = Annotated[
     str | None,

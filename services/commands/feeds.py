@@ -31,7 +31,7 @@ def import_files(
     context: typer.Context,
     paths: Annotated[
         list[Path],
-        typer.Argument(help="Files: candles, marks, funding, trades, raw WebSocket lines."),
+        typer.Argument(help="Files: candles, marks, funding, trades, raw WebSocket lines; or synthetic: made up."),
     ],
     log: LogOption = None,
     instruments: Annotated[
@@ -52,18 +52,22 @@ def import_files(
     settings = load(context, log=log)
     if settings.service.shard >= shards:
         raise CliError(f"TAPELINE_SHARD={settings.service.shard}: shards count from 0 and --shards is {shards}")
-    from services.feeds import open_feed
+    from services.feeds import names_synthetic, open_feed, synthetic_feed
     from services.importer import import_feed, warned
     from services.progress import progress_bars
 
-    feed = open_feed(
-        paths,
-        instruments_file=instruments,
-        warmup=None if warmup_days is None else timedelta(days=warmup_days),
-        instruments=only or None,
-        start=_moment("--from", start),
-        end=_moment("--to", end),
-    )
+    warmup = None if warmup_days is None else timedelta(days=warmup_days)
+    if names_synthetic(paths, instruments=instruments, instrument=only, **{"from": start, "to": end}):
+        feed = synthetic_feed(warmup=warmup)
+    else:
+        feed = open_feed(
+            paths,
+            instruments_file=instruments,
+            warmup=warmup,
+            instruments=only or None,
+            start=_moment("--from", start),
+            end=_moment("--to", end),
+        )
     with open_log(settings.service.log, read_only=False) as opened, progress_bars() as show:
         appended = import_feed(
             opened,

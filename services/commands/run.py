@@ -40,7 +40,10 @@ def register(app: typer.Typer) -> None:
 def run(
     context: typer.Context,
     feed: Annotated[
-        list[Path] | None, typer.Option("--feed", metavar="FILE", help="okx: live; or a recorded file, again for more.")
+        list[Path] | None,
+        typer.Option(
+            "--feed", metavar="FILE", help="okx: live; synthetic: made up; or a recorded file, again for more."
+        ),
     ] = None,
     instruments: Annotated[
         Path | None, typer.Option("--instruments", help="The venue's own instruments reply, over the shipped table.")

@@ -8,7 +8,7 @@ from services.feeds.feed import PRODUCER, WARMUP, Feed, FeedSummary, open_feed
 from services.feeds.instruments import load_instruments, shipped_instruments
 from services.feeds.model import FeedError, FileCount, Tick
 from services.feeds.okx_history import fetch_okx_history
-from services.feeds.synthetic import synthetic_feed
+from services.feeds.synthetic import names_synthetic, synthetic_feed
 
 __all__ = [
     "PRODUCER",
@@ -22,6 +22,7 @@ __all__ = [
     "default_feed",
     "fetch_okx_history",
     "load_instruments",
+    "names_synthetic",
     "open_feed",
     "shared_data_dir",
     "shipped_instruments",

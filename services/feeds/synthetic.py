@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 
 from schemas.envelope import Event
 from schemas.events.market import Channel, FeedOrigin, FundingSettled, MarkPrice, VenueBar
@@ -22,6 +23,7 @@ from services.feeds.model import (
     RANK_MARK,
     RANK_SETTLED,
     Declared,
+    FeedError,
     FileCount,
     Item,
     Parsed,
@@ -31,6 +33,8 @@ from services.feeds.model import (
 )
 from services.feeds.numbers import MINUTE
 
+NAME = "synthetic"
+"""What it is called where files are named."""
 T_START = 1_736_121_600_000_000
 """2025-01-06 00:00:00 UTC, a Monday."""
 SEED = 20250106
@@ -192,6 +196,20 @@ def _settled(generator: Generator, mood: _Mood, coin: _Coin, ts: int) -> Funding
 
 def _parsed(ts: int, rank: int, coin: _Coin, event: Event, identity: str) -> Parsed:
     return Parsed(ts, ts, rank, coin.instrument_id, identity, event)
+
+
+def names_synthetic(paths: Sequence[Path], **options: object) -> bool:
+    """Return whether the made-up tape is asked for by its name. A file of that name is ``./synthetic``.
+
+    ``options``: of files, by their name; raises FeedError for one that is given beside it, and for another feed.
+    """
+    if not any(str(path) == NAME for path in paths):
+        return False
+    given = [name for name, value in options.items() if value]
+    if len(paths) > 1 or given:
+        beside = f"--{given[0]}" if given else "other files"
+        raise FeedError(f"{NAME}: the made-up tape goes alone, without {beside}; a file of that name is ./{NAME}")
+    return True
 
 
 def synthetic_feed(

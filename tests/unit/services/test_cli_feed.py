@@ -53,6 +53,14 @@ def ticks(tmp_path: Path) -> int:
     return count
 
 
+def test_the_made_up_tape_is_imported_by_name(run: Run, tmp_path: Path) -> None:
+    code, out, _ = run("synthetic", "--json")
+    summary = json.loads(out)
+    assert (code, summary["origin"], summary["appended"]) == (0, "SYNTHETIC", ticks(tmp_path))
+    code, _, err = run("synthetic", "--from", "2025-01-07T00:00:00Z")
+    assert (code, "the made-up tape goes alone, without --from" in err) == (2, True)
+
+
 def test_an_import_says_what_it_brought_and_running_it_again_brings_nothing(run: Run, tmp_path: Path) -> None:
     file = compressed(tmp_path / NAME, rows(50))
     code, out, _ = run(str(file), "--json")

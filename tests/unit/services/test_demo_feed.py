@@ -10,6 +10,7 @@ import pytest
 
 from schemas.events.market import FeedOrigin
 from services.demo import choose_feed
+from services.feeds.model import FeedError
 from tests.unit.services.test_feeds_bars import BARS, bar_rows, write
 
 
@@ -25,6 +26,17 @@ def test_without_names_the_recordings_are_taken(shared_data: Path, monkeypatch: 
     monkeypatch.setenv("TAPELINE_SHARED_DATA", str(shared_data))
     feed, where = choose_feed([], None, lambda _: None)
     assert (feed.origin, where) == (FeedOrigin.RECORDED, f"recordings in {shared_data}")
+
+
+def test_the_synthetic_tape_is_taken_by_name_and_goes_alone(tmp_path: Path) -> None:
+    feed, where = choose_feed([Path("synthetic")], None, lambda _: None)
+    assert (feed.origin, where) == (FeedOrigin.SYNTHETIC, "SYNTHETIC tape shipped with Tapeline, as asked for")
+    for beside, says in (([Path("a.csv")], "without other files"), ([], "without --instruments")):
+        file = None if beside else tmp_path / "instruments.json"
+        with pytest.raises(FeedError, match=f"synthetic: the made-up tape goes alone, {says}"):
+            choose_feed([Path("synthetic"), *beside], file, lambda _: None)
+    with pytest.raises(FeedError, match="No such file"):
+        choose_feed([Path("./none"), Path("./synthetic.csv")], None, lambda _: None)
 
 
 def test_without_recordings_and_network_the_tape_is_synthetic_and_called_so(
