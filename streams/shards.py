@@ -17,6 +17,7 @@ from threading import Event, Lock
 from typing import Any
 
 from streams.log.base import EventLog, LogError
+from streams.owners import twin_before
 from streams.trader import Trader
 from streams.transports.batching import Batch, Fail
 
@@ -36,13 +37,16 @@ class ShardLost(Exception):
 class Shard:
     """One shard in hand. ``submit`` runs work on the shard's thread, in order; its failure ends the process.
 
+    claims: this process's latest claim of each shard, of which it does not warn.
+
     The event loop, the watchdog and the shard's own thread use it. ``_lock`` guards the queue and the way from starting
     to live to closing, so that nothing is queued, and nothing goes live, behind a close.
     """
 
-    def __init__(self, number: int, trader: Trader, fail: Fail) -> None:
+    def __init__(self, number: int, trader: Trader, fail: Fail, claims: dict[int, int] | None = None) -> None:
         self.number = number
         self.trader = trader
+        self._claims = {} if claims is None else claims
         self.live = False
         self.moved_at = time.monotonic()
         self._fail = fail
@@ -110,6 +114,7 @@ class Shard:
         if self._closing.is_set():
             return
         recovered = self.trader.start()
+        self._warn_of_twin()
         with self._lock:
             if self._closing.is_set():
                 return
@@ -123,6 +128,13 @@ class Shard:
             recovered.republished,
             time.monotonic() - began,
         )
+
+    def _warn_of_twin(self) -> None:
+        trader, known = self.trader, self._claims.get(self.number)
+        self._claims[self.number] = trader.epoch
+        twin = twin_before(trader.log, self.number, trader.epoch, trader.worker, known=known)
+        if twin is not None:
+            logger.warning("shard %d: %s", self.number, twin)
 
     def process(self, batch: Batch) -> None:
         """Step through a batch. Runs on the shard's thread."""
@@ -160,6 +172,7 @@ class Shards:
         self._make_trader = make_trader
         self._fail = fail
         self._shards: dict[int, Shard] = {}
+        self._claims: dict[int, int] = {}
         self._moving_since: float | None = time.monotonic()
 
     async def assign(self, numbers: Collection[int]) -> None:
@@ -167,7 +180,7 @@ class Shards:
         await self._give_up(finish=False)  # a rebalance that overtook another may have left shards in hand
         self._moving_since = None
         logger.info("shards assigned: %s", sorted(numbers))
-        fresh = [Shard(number, self._make_trader(number), self._fail) for number in sorted(numbers)]
+        fresh = [Shard(number, self._make_trader(number), self._fail, self._claims) for number in sorted(numbers)]
         self._shards.update({shard.number: shard for shard in fresh})
         starts = [(shard, shard.submit(shard.start)) for shard in fresh]
         for shard, starting in starts:

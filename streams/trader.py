@@ -19,6 +19,7 @@ from streams.core.kernel import Digest, Kernel, KernelError, Output, compress, d
 from streams.core.stage import Stage
 from streams.journal import FailStop, Fenced, Incurable, Unsure, commit_of, output_records, trader_record
 from streams.log.base import RECORD_BYTES_MAX, Append, EventLog, LogError, StoredRecord
+from streams.owners import taken_by
 from streams.recovery import Recovered, input_positions, output_positions, recover
 from streams.timings import SAMPLE, StepTimings
 from streams.venues import venue_of
@@ -115,6 +116,11 @@ class Trader:
     def _take_first_settings(self) -> None:
         """Step through the first settings before anything else: no stage decides without limits in force."""
         self.process("settings", self.log.read("settings", self.shard, 0, limit=1))
+
+    @property
+    def epoch(self) -> int:
+        """The journal offset of this trader's claim; -1 before ``start``."""
+        return self._epoch
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -239,7 +245,7 @@ class Trader:
             self._stopped = f"committed, but the outputs were not all acknowledged: {error}"
             raise Unsure(f"shard {self.shard}: {self._stopped}") from error
         if result is Append.FENCED:
-            self._stopped = f"journal offset {offset} is taken: another worker owns it"
+            self._stopped = f"journal offset {offset} is taken: {taken_by(self.log, self.shard, offset, self.worker)}"
             raise Fenced(f"shard {self.shard}: {self._stopped}")
         if result is Append.UNSURE:
             self._stopped = f"no word whether journal offset {offset} was written"

@@ -344,8 +344,12 @@ def test_of_two_workers_of_one_name_the_older_gives_way(kafka_url: str) -> None:
     eventually(lambda: claims(log) == 2, "the newer worker claims", newer)
     append_ticks(log, ticks[20:], 20)
 
-    assert older.exit_code() == RESTART
-    newer.kill()  # the older one's void commit may have ended it, too; whoever starts next goes on
+    try:
+        assert older.exit_code() == RESTART
+        assert "worker 'worker-0' claimed the shard, under our own name; two workers of one name" in older.said()
+        newer.seconds_to("it was killed, or another of this name still runs; two workers of one name")
+    finally:
+        newer.kill()  # the older one's void commit may have ended it, too; whoever starts next goes on
     assert WorkerProcess(kafka_url, until_idle=True).exit_code() == 0
     assert_proven(log, ticks)
     log.close()
