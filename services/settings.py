@@ -67,6 +67,13 @@ class ServiceSettings(ContextSettings, LlmOptions, TellingSettings):
     shard: int = Field(
         0, ge=0, le=1023, validation_alias="TAPELINE_SHARD", description="The partition of this account in every topic."
     )
+    shards: int = Field(
+        1,
+        ge=1,
+        le=1024,
+        validation_alias="TAPELINE_SHARDS",
+        description="Partitions of every topic of a new log, fixed for ever: one an account.",
+    )
     api_host: str = Field(
         "127.0.0.1", validation_alias="TAPELINE_API_HOST", description="Address the HTTP API binds to."
     )

@@ -8,7 +8,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
+ROOT = Path(__file__).parents[1]
 PACKAGES = {
     "promtool": "prometheus",
     "prometheus": "prometheus",
@@ -35,6 +37,24 @@ def approve(name: str, *arguments: str, text: str | None = None, folder: Path | 
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
+
+
+def asked_by_prometheus() -> dict[str, int]:
+    """Return every service that the stack's Prometheus asks, by address or by name, with its port."""
+    config = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text(encoding="utf-8"))
+    targets = [
+        target
+        for job in config["scrape_configs"]
+        for each in job.get("static_configs", ())
+        for target in each["targets"]
+    ]
+    targets += [
+        f"{name}:{each['port']}"
+        for job in config["scrape_configs"]
+        for each in job.get("dns_sd_configs", ())
+        for name in each["names"]
+    ]
+    return {name: int(port) for name, _, port in (target.partition(":") for target in targets)}
 
 
 def check_metrics(text: str, service: str) -> None:

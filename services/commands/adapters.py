@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from services.commands.common import NO, JsonOption, LogOption, MetricsOption, emit, load, open_log, table
+from services.commands.common import NO, JsonOption, LogOption, MetricsOption, ShardsOption, emit, load, open_log, table
 
 if TYPE_CHECKING:
     from services.adapters.check import Finding
@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 def adapters(
     context: typer.Context,
     log: LogOption = None,
-    shards: Annotated[int, typer.Option("--shards", min=1, help="Partitions of a new log, fixed for ever.")] = 1,
+    shards: ShardsOption = None,
     metrics_port: MetricsOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -36,7 +36,7 @@ def adapters(
     """
     if context.invoked_subcommand is not None:
         return
-    settings = load(context, log=log, metrics_port=metrics_port, service=True)
+    settings = load(context, log=log, metrics_port=metrics_port, shards=shards, service=True)
     service = settings.service
     from services.adapters.catalogue import build_sources
     from services.adapters.counters import AdapterCounters
@@ -50,7 +50,7 @@ def adapters(
         open_log(service.log, read_only=False) as opened,
         serve_metrics(adapters_registry(counts), host=service.metrics_host, port=service.metrics_port),
     ):
-        run_blocking(opened, sources, shards=shards, stopped=stopped.is_set, counters=counts)
+        run_blocking(opened, sources, shards=service.shards, stopped=stopped.is_set, counters=counts)
     content: dict[str, Any] = {"items": counts.items, "state": counts.state}
     written, failures = sum(counts.items.values()), sum(counts.failures.values())
     emit(content, as_json=as_json, human=lambda: f"{written} events written, {failures} attempts failed")

@@ -30,6 +30,10 @@ MetricsOption = Annotated[
     int | None, typer.Option("--metrics-port", metavar="PORT", help="Serve /metrics; 0: a free port; default none.")
 ]
 API_PORT_BY = "--port or TAPELINE_API_PORT"
+ShardsOption = Annotated[
+    int | None,
+    typer.Option("--shards", min=1, help="Partitions of a new log, fixed for ever; default TAPELINE_SHARDS."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON for machines.")]
 
 
@@ -37,6 +41,7 @@ OPTION_OF = {
     "TAPELINE_LOG": "--log",
     "TAPELINE_DB": "--db",
     "TAPELINE_METRICS_PORT": "--metrics-port",
+    "TAPELINE_SHARDS": "--shards",
     "TAPELINE_API_HOST": "--host",
     "TAPELINE_API_PORT": "--port",
 }
@@ -66,6 +71,7 @@ def load(
     log: str | None = None,
     db: str | None = None,
     metrics_port: int | None = None,
+    shards: int | None = None,
     more: Mapping[str, str | None] | None = None,
     service: bool = False,
 ) -> Settings:
@@ -82,6 +88,7 @@ def load(
         "TAPELINE_LOG": log,
         "TAPELINE_DB": db,
         "TAPELINE_METRICS_PORT": None if metrics_port is None else str(metrics_port),
+        "TAPELINE_SHARDS": None if shards is None else str(shards),
         "TAPELINE_LOG_LEVEL": "DEBUG" if options.debug else None,
     }
     overrides = {name: value for name, value in {**given, **(more or {})}.items() if value is not None}
@@ -102,6 +109,13 @@ def _by_option(problems: str, overrides: Mapping[str, str]) -> str:
         if variable in overrides:
             problems = re.sub(rf"(?:^|(?<=; )){variable}(?=[ :=])", option, problems)
     return problems
+
+
+def refuse_shard_beyond(settings: Settings) -> None:
+    """Raise CliError where the shard is not one of the log's."""
+    service = settings.service
+    if service.shard >= service.shards:
+        raise CliError(f"TAPELINE_SHARD={service.shard}: shards count from 0 and --shards is {service.shards}")
 
 
 def refuse_recording_elsewhere(settings: Settings) -> None:

@@ -10,7 +10,17 @@ from typing import Annotated, Any
 
 import typer
 
-from services.commands.common import CliError, JsonOption, LogOption, emit, load, note, open_log
+from services.commands.common import (
+    CliError,
+    JsonOption,
+    LogOption,
+    ShardsOption,
+    emit,
+    load,
+    note,
+    open_log,
+    refuse_shard_beyond,
+)
 from services.moments import parse_moment
 from services.program import program
 
@@ -45,13 +55,12 @@ def import_files(
     warmup_days: Annotated[
         float | None, typer.Option("--warmup-days", min=0.0, help="Bars loaded as history; default 3 for bar files.")
     ] = None,
-    shards: Annotated[int, typer.Option("--shards", min=1, help="Partitions of a new log, fixed for ever.")] = 1,
+    shards: ShardsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Put recorded files on the log as ticks, in feed order; an import that was killed is simply run again."""
-    settings = load(context, log=log)
-    if settings.service.shard >= shards:
-        raise CliError(f"TAPELINE_SHARD={settings.service.shard}: shards count from 0 and --shards is {shards}")
+    settings = load(context, log=log, shards=shards)
+    refuse_shard_beyond(settings)
     from services.feeds import names_synthetic, open_feed, synthetic_feed
     from services.importer import import_feed, warned
     from services.progress import progress_bars
@@ -74,7 +83,7 @@ def import_files(
             warned(feed, settings.trading.instruments_allowed, note),
             settings.trading,
             shard=settings.service.shard,
-            shards=shards,
+            shards=settings.service.shards,
             progress=partial(show, "import"),
         )
     summary = asdict(feed.summary()) | {"appended": appended, "log": settings.service.log}

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
 
 import typer
 
-from services.commands.common import CliError, JsonOption, LogOption, MetricsOption, emit, load, open_log
+from services.commands.common import (
+    JsonOption,
+    LogOption,
+    MetricsOption,
+    ShardsOption,
+    emit,
+    load,
+    open_log,
+    refuse_shard_beyond,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -26,7 +34,7 @@ def _group() -> None:
 def okx_market(
     context: typer.Context,
     log: LogOption = None,
-    shards: Annotated[int, typer.Option("--shards", min=1, help="Partitions of a new log, fixed for ever.")] = 1,
+    shards: ShardsOption = None,
     metrics_port: MetricsOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -34,10 +42,9 @@ def okx_market(
 
     Exit code 75: an append is in doubt; start it again. 1: another market gateway or an import has taken over.
     """
-    settings = load(context, log=log, metrics_port=metrics_port, service=True)
+    settings = load(context, log=log, metrics_port=metrics_port, shards=shards, service=True)
     service = settings.service
-    if service.shard >= shards:
-        raise CliError(f"TAPELINE_SHARD={service.shard}: shards count from 0 and --shards is {shards}")
+    refuse_shard_beyond(settings)
     from services.gateways.okx.market.counters import MarketCounters
     from services.gateways.okx.market.start import market_options, run_blocking
     from services.metrics.market import market_registry
@@ -45,7 +52,7 @@ def okx_market(
     from services.signals import stop_alarm
 
     stopped, counts = stop_alarm(), MarketCounters()
-    options = market_options(service, shards)
+    options = market_options(service, service.shards)
     with (
         open_log(service.log, read_only=False) as opened,
         serve_metrics(market_registry(counts), host=service.metrics_host, port=service.metrics_port),

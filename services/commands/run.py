@@ -16,6 +16,7 @@ from services.commands.common import (
     DbOption,
     JsonOption,
     LogOption,
+    ShardsOption,
     emit,
     load,
     note,
@@ -56,7 +57,7 @@ def run(
     api: Annotated[bool, typer.Option("--api", help="Serve the HTTP API too, and go on after the feed's end.")] = False,
     port: Annotated[int | None, typer.Option("--port", help="Port of the API; default TAPELINE_API_PORT.")] = None,
     prove: Annotated[bool, typer.Option("--prove/--no-prove", help="Verify the run before the review.")] = True,
-    shards: Annotated[int, typer.Option("--shards", min=1, help="Partitions of a new log, fixed for ever.")] = 1,
+    shards: ShardsOption = None,
     lang: Annotated[str, typer.Option("--lang", help="Language of the summary: en or zh.")] = "en",
     folder: Annotated[Path, typer.Option("--folder", help="Where the services' own logs go.")] = FOLDER,
     as_json: JsonOption = False,
@@ -64,7 +65,8 @@ def run(
     """Run feed, Faust worker, projector and API together, then show the review. With TAPELINE_LLM_MODEL: llm too."""
     live = _is_live(feed or [], instruments, speed)
     _refuse_unknown_language(lang)
-    settings = load(context, log=log, db=db, more={"TAPELINE_API_PORT": None if port is None else str(port)})
+    more = {"TAPELINE_API_PORT": None if port is None else str(port)}
+    settings = load(context, log=log, db=db, shards=shards, more=more)
     _refuse_to_start(settings, live=live, api=api)
     from services.demo import choose_feed
     from services.importer import warned
@@ -74,7 +76,7 @@ def run(
     from services.stores import open_database
     from streams.log import create_log
 
-    service = settings.service
+    service, shards = settings.service, settings.service.shards
     database = service.db.get_secret_value()
     tape, source = (None, "OKX, live") if live else choose_feed(feed or [], instruments, note)
     note(f"feed: {source}; log: {service.log}; the services log to {folder}")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from services.commands.common import LogOption, MetricsOption, load
+from services.commands.common import LogOption, MetricsOption, ShardsOption, load
 
 
 def register(app: typer.Typer) -> None:
@@ -23,12 +23,12 @@ def worker(
         str | None,
         typer.Option("--worker-id", help="Unique among workers, the same after a restart; default the host."),
     ] = None,
-    shards: Annotated[int, typer.Option("--shards", min=1, help="Partitions of every topic, fixed for ever.")] = 1,
+    shards: ShardsOption = None,
     until_idle: Annotated[bool, typer.Option("--until-idle", help="Stop once every input has been taken.")] = False,
     metrics_port: MetricsOption = None,
 ) -> None:
     """Run the trader's Faust worker until stopped. Exit 75: start it again, recovery decides what holds."""
-    settings = load(context, log=log, metrics_port=metrics_port, service=True)
+    settings = load(context, log=log, metrics_port=metrics_port, shards=shards, service=True)
     from services.metrics.serve import serve_metrics
     from services.metrics.worker import worker_registry
     from streams.app import run_worker
@@ -39,6 +39,7 @@ def worker(
     registry, watch = worker_registry()
     with serve_metrics(registry, host=service.metrics_host, port=service.metrics_port):
         code = run_worker(
-            log_url=service.log, stages=stages(), worker_id=name, shards=shards, until_idle=until_idle, watch=watch
-        )
+            log_url=service.log, stages=stages(), worker_id=name, shards=service.shards, until_idle=until_idle,
+            watch=watch,
+        )  # fmt: skip
     raise typer.Exit(code)

@@ -97,6 +97,22 @@ def test_every_key_of_a_service_is_known_and_its_value_of_a_kind_compose_reads(n
     assert wrong == {}
 
 
+@pytest.mark.parametrize("name", SERVICES)
+def test_no_service_runs_as_root(name: str) -> None:
+    """Ours run as the image's user, which test_stack_files looks at; the others as their image's, by number."""
+    user = SERVICES[name].get("user", "")
+    if "build" in SERVICES[name]:
+        assert user == "", "the image says it"
+    else:
+        assert user.partition(":")[0] not in ("", "0")
+
+
+def test_a_worker_may_be_started_more_than_once() -> None:
+    worker = SERVICES["worker"]
+    assert "--worker-id" not in worker["command"], "two containers of one name take the shard from each other"
+    assert not {"ports", "container_name", "hostname", "volumes"} & set(worker), "something only one of them can have"
+
+
 def test_the_top_level_has_what_it_declares_and_extensions() -> None:
     assert {key for key in CONTENT if not key.startswith("x-")} == {"name", "services", "volumes", "secrets"}
     assert all(value is None for value in CONTENT["volumes"].values()), "named volumes with the default driver"
@@ -128,6 +144,7 @@ def test_dependencies_exist_can_be_waited_for_and_make_no_circle() -> None:
         ("healthcheck", {"test": ["tapeline"], "interval": "5s", "timeout": "3s", "start_period": "1s"}),
         ("depends_on", {"kafka": {"condition": "healthy"}}),
         ("volumes", ["kafka"]),
+        ("user", "root"),
     ],
 )
 def test_the_rules_refuse_what_compose_would(key: str, value: Any) -> None:

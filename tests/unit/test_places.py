@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from deploy.native import ROOT, Stack, compose, own_services
-from deploy.places import Places, UnknownPlace
+from deploy.places import Places, UnknownPlace, ports_of
 from deploy.tools import PORTS, health_command, kafka_properties, tool_command
 
 SERVICES: dict[str, dict[str, Any]] = compose()["services"]
@@ -86,11 +86,12 @@ def test_a_health_check_without_its_program_is_said(places: Places, monkeypatch:
     assert stack.unchecked == ["prometheus"]
 
 
-def test_prometheus_is_told_where_every_service_is_here(places: Places) -> None:
-    places.copy_config("prometheus")
+def test_prometheus_is_told_where_every_service_is_here(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deploy.tools.shutil.which", lambda program: f"/usr/bin/{program}")
+    assert tool_command(places, "prometheus") is not None
     text = (places.folder / "prometheus" / "config" / "prometheus.yml").read_text()
     for name, service in own_services(compose()).items():
-        for port in service.get("expose", ()):
-            assert f'"127.0.0.1:{int(port) + 1000}"' in text, name
+        for port in ports_of(service):
+            assert f"- 127.0.0.1:{port + 1000}\n" in text, name
     assert f"{places.folder}/prometheus/config/rules.yml" in text
     assert "/etc/prometheus" not in text

@@ -12,11 +12,12 @@ import yaml
 
 from deploy.kafka.broker import MESSAGE_BYTES_MAX, kafka_version
 from deploy.native import compose, own_services
+from deploy.places import ports_of
 from deploy.secrets import ALERTMANAGER, EMPTY, NAMES, make_secrets
 from services.metrics.catalog import CATALOG, Kind
 from services.secret_files import file_variable
 from services.settings import OPTIONAL_SECRETS, ServiceSettings, known_variables, secret_variables
-from tests.tools import approve
+from tests.tools import approve, asked_by_prometheus
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 SERVICES: dict[str, dict[str, Any]] = compose()["services"]
@@ -110,13 +111,8 @@ def test_the_broker_of_the_stack_is_the_broker_of_the_tests() -> None:
 
 def test_prometheus_asks_every_service_of_ours_that_has_metrics() -> None:
     config = yaml.safe_load((DEPLOY / "prometheus/prometheus.yml").read_text())
-    asked = {target for job in config["scrape_configs"] for each in job["static_configs"] for target in each["targets"]}
-    offered = {
-        f"{name}:{str(port).rpartition(':')[2]}"
-        for name, service in own_services(compose()).items()
-        for port in (*service.get("ports", ()), *service.get("expose", ()))
-    }
-    assert asked == offered
+    own = own_services(compose())
+    assert asked_by_prometheus() == {name: port for name in own for port in ports_of(own[name])}
     told = config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"]
     assert told == ["alertmanager:9093"]
     jobs = {job["job_name"]: job for job in config["scrape_configs"]}

@@ -155,3 +155,17 @@ def test_an_empty_file_is_called_empty(run: Run, tmp_path: Path, name: str, says
     (tmp_path / name).touch()
     code, _, err = run(name)
     assert (code, err) == (2, f"tapeline: {says}\n")
+
+
+def test_a_new_log_has_as_many_shards_as_the_variable_says_and_the_option_goes_before_it(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TAPELINE_SHARDS", "2")
+    monkeypatch.setenv("TAPELINE_SHARD", "2")
+    file = str(compressed(tmp_path / NAME, rows(5)))
+    code, _, err = run(file)
+    assert (code, "shards count from 0 and --shards is 2" in err) == (2, True)
+    assert run(file, "--shards", "3")[0] == 0
+    log = SqliteLog(tmp_path / "log.db", read_only=True)
+    assert log.partitions("ticks") == 3
+    log.close()
