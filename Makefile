@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 # Wheels in $PIP_FIND_LINKS, if they are complete, make an installation without network.
 INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[dev]'
 
-.PHONY: help setup check audit test demo demo-kafka kafka kafka-stop secrets up down migrate up-native backup restore schemas bench golden clean
+.PHONY: help setup check audit test demo demo-kafka kafka kafka-stop secrets up down migrate up-native backup restore backup-stack restore-stack schemas bench golden clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -54,13 +54,14 @@ kafka-stop: setup ## stop that broker, by its own pid file
 	$(PY) -m deploy.kafka.broker stop
 
 STACK ?= tapeline
+WORKERS ?= 1
 COMPOSE := docker compose -p $(STACK) -f docker-compose.kafka.yml
 
 secrets: setup ## make the stack's passwords and token at random in deploy/secrets; what is there stays
 	$(PY) -m deploy.secrets
 
-up: secrets ## the whole stack in Docker: Kafka, TimescaleDB, all services, Prometheus, Grafana
-	$(COMPOSE) up --detach --build --wait
+up: secrets ## the whole stack in Docker: Kafka, TimescaleDB, all services, Prometheus, Grafana; WORKERS=2 for two
+	$(COMPOSE) up --detach --build --wait --scale worker=$(WORKERS)
 
 down: ## stop it; the data stays
 	$(COMPOSE) down
@@ -81,6 +82,20 @@ restore: setup ## write BACKUP=folder into an empty log (TAPELINE_LOG), make the
 	$(VENV)/bin/tapeline log import $(BACKUP)
 	$(VENV)/bin/tapeline projector --once
 	$(VENV)/bin/tapeline replay verify
+
+# The container writes as a user of its own, so the folder is open to it while it does; its files are readable to all.
+backup-stack: secrets ## the same for the log of the Docker stack (STACK=name)
+	install -d -m 777 $(BACKUP)
+	$(COMPOSE) run --rm -v "$(abspath $(BACKUP)):/backup" worker log export /backup
+	chmod 755 $(BACKUP)
+	@echo "backup: $(BACKUP)"
+
+restore-stack: secrets ## the same into a Docker stack whose volumes are new (STACK=name); `make up` goes on from there
+	test -f $(BACKUP)/manifest.json
+	$(COMPOSE) build worker
+	$(COMPOSE) run --rm -v "$(abspath $(BACKUP)):/backup:ro" worker log import /backup
+	$(COMPOSE) run --rm projector projector --once
+	$(COMPOSE) run --rm worker replay verify
 
 bench: setup ## measure; the tables go to docs/benchmarks.md (needs Java, Maven and the recorded data)
 	$(PY) -m tests.bench all --write --full

@@ -7,13 +7,14 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
-import yaml
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
 from prometheus_client.parser import text_string_to_metric_families
@@ -21,11 +22,16 @@ from prometheus_client.parser import text_string_to_metric_families
 from deploy.kafka.broker import answers, free_port
 from deploy.native import Stack, running
 from deploy.tools import kafka_properties
+from schemas.codec import decode
+from schemas.events.journal import Claimed
+from schemas.topics import JOURNAL
+from streams.log import open_log
 from streams.timings import SAMPLE
+from tests.compose_run import Run, do, lines_of, runs_of, write_secret
 from tests.fakes.okx import FakeOkx
 from tests.kafka_fixture import require_kafka
 from tests.live_okx import ASK, BTC, HISTORY, PRICE, ask_for_plan, live_okx, variables
-from tests.tools import check_metrics, require
+from tests.tools import asked_by_prometheus, check_metrics, require
 from tests.waiting import eventually
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres, pytest.mark.slow]
@@ -60,15 +66,6 @@ def _await_projected(stack: Stack) -> dict[str, object]:
     pytest.fail(f"not caught up in {WAIT_S} s: {ready}")
 
 
-def _metrics_ports() -> dict[str, int]:
-    """Return the port of /metrics of every service of ours that Prometheus asks."""
-    config = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
-    targets = [
-        target for job in config["scrape_configs"] for each in job["static_configs"] for target in each["targets"]
-    ]
-    return {name: int(port) for name, _, port in (target.partition(":") for target in targets)}
-
-
 def _look_at_worker(stack: Stack) -> None:
     """It has a shard, has taken all of the history and what came since, and says how long that took."""
     worker = httpx.get(stack.url(9101, "/metrics"), timeout=30).text
@@ -87,17 +84,24 @@ def _look_at_metrics(stack: Stack) -> None:
     adapters = httpx.get(stack.url(9106, "/metrics"), timeout=30).text
     assert _gauge(adapters, "tapeline_source_state_level", source="mempool.space") == 2, "down, and the process is well"
     assert _feed_is_up(stack)
-    asked = set(_metrics_ports())
-    for name in asked:
-        check_metrics(httpx.get(stack.url(_metrics_ports()[name], "/metrics"), timeout=30).text, name)
+    asked = asked_by_prometheus()
+    for name, port in asked.items():
+        check_metrics(httpx.get(stack.url(port, "/metrics"), timeout=30).text, name)
 
     def up() -> bool:
         found = httpx.get(stack.url(9090, "/api/v1/targets"), timeout=30).json()["data"]["activeTargets"]
-        return asked <= {each["labels"]["job"] for each in found if each["health"] == "up"}
+        return asked.keys() <= {each["labels"]["job"] for each in found if each["health"] == "up"}
 
-    eventually(up, f"Prometheus reaching {asked}")
+    eventually(up, f"Prometheus reaching {sorted(asked)}")
     told = httpx.get(stack.url(9090, "/api/v1/alertmanagers"), timeout=30).json()["data"]["activeAlertmanagers"]
     assert [each["url"] for each in told] == [stack.url(9093, "/api/v2/alerts")]
+
+
+def _owner(stack: Stack) -> str:
+    with closing(open_log(f"kafka://{stack.places.address('kafka', 9092)}", read_only=True)) as log:
+        event = decode(log.read(JOURNAL, 0, 0, limit=1)[0].value)[1]
+    assert isinstance(event, Claimed)
+    return event.worker
 
 
 def _feed_is_up(stack: Stack) -> bool:
@@ -146,6 +150,28 @@ def _read(stack: Stack, path: str, **query: Any) -> list[dict[str, Any]]:
     return found
 
 
+def _back_up_and_restore(stack: Stack, folder: Path) -> None:
+    """Do what `make backup-stack` and `make restore-stack` would, while the stack trades: the copy is the same run."""
+    copy = folder / "copy"
+    for run in runs_of(lines_of("backup-stack", BACKUP=str(copy))):
+        do(stack, run)
+    dsn = (folder / "secrets" / "tapeline_db").read_text().strip()
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE restored")
+    dsn = dsn.replace("/tapeline?", "/restored?")
+    kafka = stack.places.address("kafka", 9092)
+    other = {"TAPELINE_LOG": f"kafka://{kafka}/restored", "TAPELINE_DB_FILE": write_secret(stack, "restored", dsn)}
+    done: list[str] = []
+    for run in runs_of(lines_of("restore-stack", BACKUP=str(copy))):
+        if "migrate" in stack.places.services[run.service].get("depends_on", {}):
+            do(stack, Run("migrate", tuple(stack.places.services["migrate"]["command"]), {}, frozenset()), **other)
+        done.append(do(stack, run, **other))
+    ticks, rows, proof = done[0].partition("ticks")[2].split()[0], done[1], done[2]
+    assert int(ticks) >= HISTORY
+    assert ", 0 unreadable" in rows
+    assert "PROVEN: every output is what the inputs give" in proof
+
+
 def _ask_the_model_there_is_not(stack: Stack, headers: dict[str, str]) -> None:
     """Ask for a model's plan: its service runs without one, and answers so."""
     plan = httpx.post(stack.url(8000, "/plans/generate"), params={**ASK, "planner": "llm"}, headers=headers, timeout=60)
@@ -173,7 +199,7 @@ def test_a_fresh_stack_plans_within_a_minute_on_a_live_market_and_stops(
 ) -> None:
     require_kafka()
     with live_okx() as okx:
-        for name, value in variables(okx).items():
+        for name, value in {**variables(okx), "HOSTNAME": "container-1"}.items():
             monkeypatch.setenv(name, value)
         began = time.monotonic()
         with running(folder, free_ports=True) as stack, httpx.Client(base_url=stack.url(8000), timeout=60) as client:
@@ -196,10 +222,12 @@ def test_a_fresh_stack_plans_within_a_minute_on_a_live_market_and_stops(
             assert 0 < (_gauge(projector, "tapeline_log_disk_free_ratio", folder=disk) or 0) <= 1
             headers = {"X-API-Token": token}
             _look_at_worker(stack)
+            assert _owner(stack) == "container-1", "a worker is called as its container"
             _look_at_the_broker(stack)
             _look_at_the_market(stack, okx, headers)
             _look_at_metrics(stack)
             _ask_the_model_there_is_not(stack, headers)
+            _back_up_and_restore(stack, folder)
             assert not any(token in stack.log_of(name).read_text() for name in stack.processes)
             processes, ports = dict(stack.processes), dict(stack.ports)
             kafka = stack.places.ports["kafka", 9092]
