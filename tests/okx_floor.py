@@ -79,7 +79,7 @@ class Floor:
                 '{"schema_version": 1, "instrument_id": "BTC-USDT-SWAP", "position_side": "'
                 f'{side}", "strategy": "trend",'
                 f' "entry": {entry}, "stop": {{"trigger_price": "{stop}"}}, "targets": {targets},'
-                ' "valid_for_s": 900, "max_holding_s": 3600, "rationale": {"summary": "a test"}}',
+                ' "valid_for_s": 900, "max_holding_s": 86400, "rationale": {"summary": "a test"}}',
             ),
         )
 

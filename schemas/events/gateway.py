@@ -66,9 +66,9 @@ class DifferenceFound(Event):
     """The venue shows what the log should have had by then. Told before the reports that repair it, if any can.
 
     ``subject``: ``fill <instrument> <trade id>``, ``order <client order id>``, ``funding <instrument> <UTC>``,
-    ``transfer <bill>``, ``charge <bill>``, ``bill <bill>`` (nothing explains it) or ``closed <position id>`` (its parts
-    are not its whole). ``venue``, ``log``: what either says. ``since``: since when the venue has had it. ``repair``:
-    GATEWAY, or NONE where only a person can say what it is.
+    ``transfer <bill>``, ``charge <bill>``, ``bill <bill>`` (nothing explains it) or ``closed <position id> <UTC ms>``
+    (its parts are not its whole). ``venue``, ``log``: what either says. ``since``: since when the venue has had it.
+    ``repair``: GATEWAY, or NONE where only a person can say what it is.
     """
 
     account_id: str

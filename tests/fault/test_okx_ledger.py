@@ -10,12 +10,15 @@ from decimal import Decimal
 import pytest
 
 from schemas.events.account import ChargeBooked, FundingPaid, TradeClosed
-from schemas.events.common import OrderPurpose, Repair
+from schemas.events.common import EntryEnd, ExitReason, OrderPurpose, Repair
 from schemas.events.control import TransferCash
 from schemas.events.gateway import DifferenceFound, VenueCharged
-from schemas.events.orders import EntryEnded, VenueAccepted
+from schemas.events.orders import EntryEnded, FillBooked, VenueAccepted, VenueCanceled
 from schemas.events.risk import ReconciliationSettled
 from schemas.values import SECOND, Money, plain
+from services.gateways.okx.desk import OrderDesk
+from services.gateways.okx.owner import Owner
+from tests.builders import btc_swap
 from tests.okx_drill import agreed, differed, different, entered, of_purpose, stops
 from tests.okx_floor import BTC, REPORTS, Floor, on_the_floor
 
@@ -192,6 +195,170 @@ def test_a_fill_that_closes_and_opens_has_two_lines_and_one_fee() -> None:
     on_the_floor(scenario)
 
 
+@pytest.mark.parametrize("hours", [0, 2])
+def test_a_hand_that_closed_a_part_while_nobody_looked(hours: int) -> None:
+    async def scenario(floor: Floor) -> None:
+        await entered(floor)
+        await floor.kill_gateway()
+        floor.okx.control.trade_by_hand(BTC, "sell", "4", "80000")
+        await away(floor, hours * 3600 + 200)
+        await floor.until(lambda: stops(floor) == [Decimal("6.86")])
+        await floor.settle()
+        assert floor.of("fills", FillBooked)[-1].exit_reason is ExitReason.RECONCILED
+        agreed(floor)
+
+    on_the_floor(scenario)
+
+
+@pytest.mark.parametrize("seconds", [200, 2 * 3600])
+def test_a_liquidation_while_nobody_looked(seconds: int) -> None:
+    async def scenario(floor: Floor) -> None:
+        await entered(floor)
+        await floor.kill_gateway()
+        floor.okx.control.liquidate(BTC, "78900")
+        await away(floor, seconds)
+        await floor.until(lambda: floor.of("accounts", TradeClosed) and stops(floor) == [])
+        await floor.settle()
+        (closed,) = floor.of("accounts", TradeClosed)
+        assert closed.exit_reason is ExitReason.LIQUIDATION
+        assert closed.liquidation_penalty > 0
+        agreed(floor)
+
+    on_the_floor(scenario)
+
+
+def test_a_deleveraging_a_settlement_and_a_transfer_while_nobody_looked() -> None:
+    async def scenario(floor: Floor) -> None:
+        await entered(floor)
+        await floor.kill_gateway()
+        floor.okx.control.settle_funding(BTC)
+        floor.okx.control.deleverage(BTC, "4", "80000")
+        floor.okx.control.transfer("USDT", "500")
+        await away(floor, 2 * 3600)
+        await floor.until(lambda: stops(floor) == [Decimal("6.86")])
+        await floor.settle()
+        assert floor.of("fills", FillBooked)[-1].exit_reason is ExitReason.ADL
+        assert {d.subject.split()[0] for d in floor.of(REPORTS, DifferenceFound)} == {"fill", "funding", "transfer"}
+        agreed(floor)
+
+    on_the_floor(scenario)
+
+
+def test_a_gateway_that_claims_and_dies_loses_nothing() -> None:
+    async def scenario(floor: Floor) -> None:
+        await entered(floor)
+        await floor.kill_gateway()
+        floor.okx.control.trade_by_hand(BTC, "sell", "4", "80000")
+        floor.okx.clock.advance(seconds=200)
+        owner = Owner("okx", "dies", "test", "live 1")
+        now = floor.clients[-1].clock.now
+        OrderDesk(floor.log, 0, floor.clients[-1], owner, clock=now, instruments=lambda _: btc_swap()).open()
+        await away(floor, 200)
+        await floor.until(lambda: stops(floor) == [Decimal("6.86")])
+        await floor.settle()
+        agreed(floor)
+
+    on_the_floor(scenario)
+
+
+def test_a_fill_that_only_the_ledger_remembers_is_asked_for() -> None:
+    """As when the log's last reconciliation saw the position and the venue's list of fills lagged by minutes."""
+
+    async def scenario(floor: Floor) -> None:
+        await entered(floor)
+        order = floor.okx.control.trade_by_hand(BTC, "sell", "4", "80000")
+        fills, order.fills[:] = list(order.fills), []
+        await floor.settle()
+        await floor.later(300)
+        order.fills[:] = fills
+        await floor.until(lambda: stops(floor) == [Decimal("6.86")])
+        await floor.settle()
+        agreed(floor)
+
+    on_the_floor(scenario)
+
+
+def test_an_order_that_comes_back_is_taken_away() -> None:
+    async def scenario(floor: Floor) -> None:
+        floor.execute(entry=LIMIT)
+        await floor.until(lambda: floor.of(REPORTS, VenueAccepted))
+        venue = floor.okx.venue
+        (order,) = venue.trading.open_orders(BTC)
+        floor.okx.control.forget(order.ord_id)
+        await floor.settle()
+        await floor.later(12)
+        await floor.until(lambda: floor.of(REPORTS, VenueCanceled))
+        venue.trading.orders[order.ord_id] = order
+        await floor.settle()
+        assert venue.trading.open_orders(BTC) == [order], "one look may be one at an old list"
+        await floor.later(12)
+        await floor.until(lambda: venue.trading.open_orders(BTC) == [])
+        await floor.settle()
+        vanished, back = differed(floor, "order ")
+        assert (vanished.venue, back.venue.split()[0], back.log.split()[0]) == ("none", "RESTING", "OVER")
+        assert [end.end for end in floor.of("orders", EntryEnded)] == [EntryEnd.CANCELED]
+        agreed(floor)
+
+    on_the_floor(scenario)
+
+
+def test_funding_in_another_coin_is_told_and_not_booked() -> None:
+    async def scenario(floor: Floor) -> None:
+        order = {"instId": "BTC-USDC-SWAP", "instType": "SWAP", "tdMode": "cross"}
+        floor.okx.venue.account.charge("USDC", "-12", "8", "173", order)
+        await floor.until(lambda: differed(floor, "bill "))
+        await floor.settle()
+        assert floor.of("accounts", FundingPaid) == []
+        agreed(floor)
+
+    on_the_floor(scenario)
+
+
+def test_a_forced_line_without_its_trade_belongs_to_the_forced_fill_beside_it() -> None:
+    async def scenario(floor: Floor) -> None:
+        await entered(floor)
+        floor.okx.control.deleverage(BTC, "4", "80000")
+        line = floor.okx.venue.account.bills[-1]
+        assert line["type"] == "9"
+        line["tradeId"] = ""
+        await floor.until(lambda: stops(floor) == [Decimal("6.86")])
+        await floor.later(30)
+        await floor.settle()
+        assert floor.of(REPORTS, DifferenceFound) == []
+        agreed(floor)
+
+    on_the_floor(scenario)
+
+
+def test_clawback_is_booked() -> None:
+    async def scenario(floor: Floor) -> None:
+        floor.okx.control.charge("USDT", "-3", "10", "0")
+        await floor.until(lambda: floor.of("accounts", ChargeBooked))
+        await floor.settle()
+        agreed(floor)
+
+    on_the_floor(scenario)
+
+
+def test_a_history_longer_than_an_answer_stops_no_reconciliation() -> None:
+    async def scenario(floor: Floor) -> None:
+        await entered(floor)
+        floor.price("79100")
+        await floor.until(lambda: floor.of("accounts", TradeClosed))
+        rows = floor.okx.venue.account.closed_positions
+        (row,) = rows
+        old = int(str(row["uTime"])) - 3_600_000
+        rows[:0] = [row | {"uTime": str(old - n), "cTime": str(old - n - 1)} for n in range(10_050)]
+        asked = len(floor.okx.requests)
+        await floor.later(30)
+        await floor.settle()
+        pages = [name for name, _ in floor.okx.requests[asked:] if name == "account/positions-history"]
+        assert 1 <= len(pages) <= 3
+        agreed(floor)
+
+    on_the_floor(scenario)
+
+
 def test_a_closed_position_whose_parts_are_not_its_whole_is_told() -> None:
     async def scenario(floor: Floor) -> None:
         await entered(floor)
@@ -204,6 +371,15 @@ def test_a_closed_position_whose_parts_are_not_its_whole_is_told() -> None:
         (told,) = differed(floor, "closed ")
         assert (told.venue, told.repair) == (f"{BTC} realized -1", Repair.NONE)
         await floor.settle()
-        agreed(floor)
+        assert different(floor) == [], "gone with the next snapshot whose cash agrees"
+        for side, price in (("buy", "79000"), ("sell", "79100")):  # the next position of the instrument has the same id
+            floor.okx.control.trade_by_hand(BTC, side, "3", price)
+        first, second = floor.okx.venue.account.closed_positions
+        assert first["posId"] == second["posId"]
+        second["realizedPnl"] = "-2"
+        await floor.later(30)
+        await floor.until(lambda: len(differed(floor, "closed ")) == 2)
+        await floor.settle()
+        assert [subject.split()[0] for subject in different(floor)] == ["cash", "closed"], "open while cash differs"
 
     on_the_floor(scenario)

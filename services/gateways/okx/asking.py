@@ -55,14 +55,24 @@ class Questions:
             raise VenueUnavailable(f"{path}: answered {len(found)} rows, expected 1")
         return found[0]
 
-    async def pages(self, path: str, parameters: Mapping[str, str], cursor: str) -> list[dict[str, Any]]:
-        """Return all rows, newest first, going back page by page from the ``cursor`` field of the last row."""
+    async def pages(
+        self,
+        path: str,
+        parameters: Mapping[str, str],
+        cursor: str,
+        *,
+        enough: Callable[[Row], bool] = lambda row: False,
+    ) -> list[dict[str, Any]]:
+        """Return all rows, newest first, going back page by page from the ``cursor`` field of the last row.
+
+        ``enough``: whether a row is so old that no page after it is of interest.
+        """
         found: list[dict[str, Any]] = []
         asked = {**parameters, "limit": str(PAGE)}
         for _ in range(PAGES_MAX):
             page = await self.rows(path, asked)
             found += page
-            if len(page) < PAGE:
+            if len(page) < PAGE or enough(page[-1]):
                 return found
             asked["after"] = str(page[-1].get(cursor, ""))
         raise VenueUnavailable(f"{path}: more than {PAGE * PAGES_MAX} rows")

@@ -208,7 +208,9 @@ class OkxClient:
     async def closed_positions(self, since: Micros) -> Sequence[ClosedPosition]:
         """See VenueClient."""
         path = "account/positions-history"
-        rows = await self._questions.pages(path, {"instType": "SWAP"}, "uTime")
+        rows = await self._questions.pages(
+            path, {"instType": "SWAP"}, "uTime", enough=lambda row: fields.first_moment(row, "uTime") < since
+        )
         closed = read_all(path, rows, replies.closed_position)
         return sorted((row for row in closed if row.ts_updated >= since), key=lambda row: row.ts_updated)
 

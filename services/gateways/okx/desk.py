@@ -15,14 +15,14 @@ from schemas.envelope import Event
 from schemas.events.common import NotSentReason, Repair
 from schemas.events.gateway import DifferenceFound
 from schemas.events.market import InstrumentDefined
-from schemas.events.orders import AmendIntended, NotSent, VenueCanceled
+from schemas.events.orders import AmendIntended, NotSent, VenueAccepted, VenueCanceled
 from schemas.values import SECOND, Micros, Price, Quantity, plain
 from services.gateways.okx import protocol
 from services.gateways.okx.counters import GatewayCounters
 from services.gateways.okx.facts import Category, VenueExecution, VenueOrder
 from services.gateways.okx.owner import ORDERS, Owner, ReportsTopic, read_intents
 from services.gateways.okx.protocol import Need, need_of
-from services.gateways.okx.tracked import Orders, Phase, Tracked
+from services.gateways.okx.tracked import Orders, Pace, Phase, Tracked
 from services.gateways.okx.venue import (
     SEND_DEADLINE_US,
     Outcome,
@@ -216,6 +216,16 @@ class OrderDesk:
         if order is not None:
             self._show(order, found, protocol.terms_seen(order, found))
             self._show(order, found, protocol.end_seen(order, found, self.clock()))
+
+    def back(self, found: VenueOrder) -> None:
+        """Take an order that the log holds to be over and the venue goes on showing: it is there, and not wanted."""
+        order = self.orders.orders.get(found.client_order_id or "")
+        if order is None or not protocol.is_back(order, found, self.clock()) or order.pace.back_since is None:
+            return
+        venue = _terms(found.status.value, found.quantity, found.trigger_price)
+        self.differs(_subject(order), venue, _as_known(order), order.pace.back_since)
+        order.pace = Pace()
+        self._say(order, [VenueAccepted(*order.names, found.venue_order_id)])
 
     def fills(self, executions: Sequence[VenueExecution]) -> None:
         """Report the executions that were not reported yet.

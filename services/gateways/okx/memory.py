@@ -47,7 +47,7 @@ class Kept:
     intents: Mark
     seq: int
     ts_begun: int
-    ts_last: int
+    snapshots: tuple[int, int]
     orders: Orders
 
 
@@ -66,7 +66,7 @@ def remember(desk: OrderDesk) -> bytes:
         intents=_mark(reports.log, ORDERS, reports.shard, intents.offset),
         seq=intents.seq,
         ts_begun=reports.ts_begun,
-        ts_last=reports.ts_last,
+        snapshots=reports.snapshots,
         orders=desk.orders,
     )
     content = _KEPT.dump_json(kept)
@@ -93,7 +93,7 @@ def recall(desk: OrderDesk, data: bytes) -> str:
         order.pace = Pace()  # what a process remembers ends with it
     for each in fields(Orders):
         setattr(desk.orders, each.name, getattr(kept.orders, each.name))
-    reports.resume(kept.reports.offset, ts_begun=kept.ts_begun, ts_last=kept.ts_last)
+    reports.resume(kept.reports.offset, ts_begun=kept.ts_begun, snapshots=kept.snapshots)
     desk.intents.offset, desk.intents.seq = kept.intents.offset, kept.seq
     desk.intents.look_back()
     return ""

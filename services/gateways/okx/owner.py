@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from schemas.codec import CodecError, decode, encode
 from schemas.envelope import NOT_SEQUENCED, Envelope, Event
 from schemas.events.gateway import GatewayClaimed
+from schemas.events.orders import AccountSnapshot
 from schemas.ids import derive_id
 from schemas.topics import REPORTS
 from schemas.values import Micros
@@ -62,10 +63,8 @@ class ReportsTopic:
         self.claim_id = ""
         self.ts_begun = 0
         """When the first gateway claimed: what happened at the venue before is not this log's."""
-        self.ts_before = 0
-        """When the last report before our claim was written."""
-        self.ts_last = 0
-        """When the last report taken was written."""
+        self.snapshots = (0, 0)
+        """When the last but one and the last snapshot were told, by whomever; 0: none yet."""
         self.told: Callable[[Envelope, Event], None] = lambda envelope, event: None
         """Called with every report of ours that is on the log."""
         self._clock = clock
@@ -81,9 +80,18 @@ class ReportsTopic:
         """The offset the next report must land at."""
         return self._next
 
-    def resume(self, offset: int, *, ts_begun: int, ts_last: int) -> None:
+    @property
+    def ts_compared(self) -> int:
+        """A moment before the last reconciliation that was told began to read the venue; 0: there was none.
+
+        One begins after the one before it was told, so that is when the last but one was told: a claim, or any other
+        report, says nothing of what happened at the venue meanwhile.
+        """
+        return self.snapshots[0]
+
+    def resume(self, offset: int, *, ts_begun: int, snapshots: tuple[int, int]) -> None:
         """Go on where the records before ``offset`` have been taken; before the claim."""
-        self._next, self.ts_begun, self.ts_before, self.ts_last = offset, ts_begun, ts_last, ts_last
+        self._next, self.ts_begun, self.snapshots = offset, ts_begun, snapshots
 
     def end(self) -> int:
         """Return the offset after the last report there is."""
@@ -156,9 +164,9 @@ class ReportsTopic:
 
     def _take(self, envelope: Envelope, event: Event) -> None:
         self._next += 1
-        self.ts_begun, self.ts_last = self.ts_begun or envelope.ts_ingest, envelope.ts_ingest
-        if not self.claimed:
-            self.ts_before = envelope.ts_ingest
+        self.ts_begun = self.ts_begun or envelope.ts_ingest
+        if isinstance(event, AccountSnapshot):
+            self.snapshots = (self.snapshots[1], envelope.ts_ingest)
         self.claimed = self.claimed or (isinstance(event, GatewayClaimed) and event.claim_id == self.claim_id)
         self._taken(envelope, event)
 

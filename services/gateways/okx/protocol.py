@@ -43,6 +43,8 @@ CLOCK_MARGIN_US = 5 * SECOND
 """How far our clock and the venue's may be apart, and how long a request may take inside the venue."""
 VANISHED_US = 10 * SECOND
 """How long queries must not know an order that the venue had, before it counts as taken away."""
+BACK_US = 10 * SECOND
+"""How long the venue must show an order that the log holds to be over, before it is believed to be there."""
 LOOK_US = 1 * SECOND
 """Pause between two questions about one order."""
 RETRIES_MAX = 12
@@ -192,6 +194,20 @@ def terms_seen(order: Tracked, found: VenueOrder) -> list[Event]:
     if (events or order.phase is not Phase.OVER) and _changed(order, found):
         events.append(VenueAmended(*order.names, found.quantity, found.trigger_price))
     return events
+
+
+def is_back(order: Tracked, found: VenueOrder, now: int) -> bool:
+    """Return whether an order that the log holds to be over is at the venue after all, and has been for a while.
+
+    The venue's lists lag: what they show filled less than was reported is older than the report.
+    """
+    pace = order.pace
+    resting = found.status in (OrderStatus.RESTING, OrderStatus.PARTIALLY_FILLED)
+    if order.phase is not Phase.OVER or not resting or found.filled_quantity < order.filled:
+        pace.back_since = None
+        return False
+    pace.back_since = now if pace.back_since is None else pace.back_since
+    return now - pace.back_since >= BACK_US
 
 
 def end_seen(order: Tracked, found: VenueOrder, now: int) -> list[Event]:

@@ -91,17 +91,23 @@ class Reconciler:
     async def _facts(self) -> bool:
         """Report fills and ledger lines that are not on the log; return whether something cannot be told yet."""
         desk = self._desk
-        since = self._begin() - FILLS_OVERLAP_US
-        executions = await desk.client.fills(Micros(since))
-        desk.fills(executions)
-        waits = await self._forced.take(executions)
-        await self._ledger.take(Micros(max(self._begin() - BILLS_OVERLAP_US, desk.reports.ts_begun)))
+        waits = await self._fills(self._begin() - FILLS_OVERLAP_US)
+        bills = await self._ledger.read(Micros(max(self._begin() - BILLS_OVERLAP_US, desk.reports.ts_begun)))
+        missing = self._ledger.missing_since(bills)
+        if missing is not None and missing < self._begin():
+            waits = await self._fills(missing - FILLS_OVERLAP_US) or waits
+        await self._ledger.take(bills)
         return waits
+
+    async def _fills(self, since: int) -> bool:
+        executions = await self._desk.client.fills(Micros(since))
+        self._desk.fills(executions)
+        return await self._forced.take(executions)
 
     def _begin(self) -> int:
         """Return since when something may have happened that the log does not know; not before the log began."""
         desk = self._desk.reports
-        return max(self._since if self._since is not None else desk.ts_before, desk.ts_begun + FILLS_OVERLAP_US)
+        return max(self._since if self._since is not None else desk.ts_compared, desk.ts_begun + FILLS_OVERLAP_US)
 
     def _look(self, orders: Sequence[VenueOrder]) -> None:
         """Take what the venue shows of each of our orders; ask for each it should have and does not show."""
@@ -109,6 +115,7 @@ class Reconciler:
         shown = {order.client_order_id for order in orders}
         for found in orders:
             desk.seen(found)
+            desk.back(found)
         for order in desk.orders.live():
             if order.phase is Phase.AT_VENUE and order.intent.client_order_id not in shown:
                 order.pace.look = True
@@ -159,7 +166,8 @@ def _name(order: VenueOrder, desk: OrderDesk) -> str:
 def cash_of(view: View) -> Money:
     """Return cash as the ledger counts it: the settlement currency, with the isolated margins that left its balance."""
     cash = sum((balance.cash for balance in view.balances if balance.currency == SETTLEMENT_CURRENCY), ZERO)
-    isolated = (held.margin for held in view.holdings if held.margin_mode is MarginMode.ISOLATED)
+    ours = (held for held in view.holdings if held.instrument_id.endswith(f"-{SETTLEMENT_CURRENCY}-SWAP"))
+    isolated = (held.margin for held in ours if held.margin_mode is MarginMode.ISOLATED)
     return money(cash + sum((margin for margin in isolated if margin is not None), ZERO))
 
 

@@ -39,7 +39,7 @@ TRADES_MAX = 20_000
 LINES_MAX = 10_000
 """Lines of the venue's ledger remembered, as many as one answer may have: it is read again with an hour's overlap."""
 PENALTIES_MAX = 100
-"""Liquidations of an instrument remembered, for the parts of one position."""
+"""Forced closes of an instrument remembered, for the parts of one position."""
 
 
 class Phase(StrEnum):
@@ -57,7 +57,8 @@ class Pace:
 
     busy: an action is under way. not_before: when the next may begin. tries: refusals for load in a row. refused: the
     last attempt was refused for certain, so it may be sent again. look: ask the venue before anything else.
-    absent_since: when a query first did not know an order the venue had.
+    absent_since: when a query first did not know an order the venue had. back_since: since when the venue has shown one
+    again that the log holds to be over.
     """
 
     busy: bool = False
@@ -66,6 +67,7 @@ class Pace:
     refused: bool = False
     look: bool = False
     absent_since: int | None = None
+    back_since: int | None = None
 
 
 @dataclass(slots=True)
@@ -73,7 +75,8 @@ class Tracked:
     """One order. quantity, trigger_price: in force at the venue; wanted_*: last asked for; filled: as reported.
 
     intent_id, amend_id: event ids of what asked. refused_id: of the change the venue refused. deadline: of the last
-    attempt. not_sent: the owner reported that it never reached the venue. cancel_reason: None: nobody asked.
+    attempt. not_sent: the owner reported that it never reached the venue. back: the venue had it after it was over.
+    cancel_reason: None: nobody asked.
     """
 
     intent: OrderIntended
@@ -89,6 +92,7 @@ class Tracked:
     amend_id: str = ""
     refused_id: str = ""
     not_sent: bool = False
+    back: bool = False
     pace: Pace = field(default_factory=Pace)
 
     @property
@@ -105,7 +109,7 @@ class Tracked:
     @property
     def cancel_due(self) -> bool:
         """Whether the venue still has to take it away: asked for, or there although it was reported not to be."""
-        return self.cancel_reason is not None or self.not_sent
+        return self.cancel_reason is not None or self.not_sent or self.back
 
 
 @dataclass(slots=True)
@@ -113,13 +117,14 @@ class Orders:
     """Every order of an account, the claim in force on its reports, and the executions reported.
 
     net: signed sum of the executions, by instrument. funded_until: the last funding settlement reported of each.
-    trades: those reported, with their fees. bills: transfers and charges reported. told: subjects of the differences
-    that no report repairs. penalties: of liquidations, with their moments, by instrument.
+    trades: those reported, with their fees and the fees' currencies. bills: transfers and charges reported. told:
+    subjects of the differences that no report repairs. penalties: of forced closes, with their moments, by instrument;
+    0 for each of their fills.
     """
 
     claim_id: str = ""
     orders: dict[str, Tracked] = field(default_factory=dict)
-    trades: dict[str, Decimal] = field(default_factory=dict)
+    trades: dict[str, tuple[Decimal, str]] = field(default_factory=dict)
     over: dict[str, None] = field(default_factory=dict)
     net: dict[str, Decimal] = field(default_factory=dict)
     funded_until: dict[str, int] = field(default_factory=dict)
@@ -158,8 +163,9 @@ class Orders:
         if isinstance(event, VenueFunding):
             self.funded_until[event.instrument_id] = event.ts_funding
         if isinstance(event, VenueLiquidated):
-            told = self.penalties.get(event.instrument_id, [])[1 - PENALTIES_MAX :]
-            self.penalties[event.instrument_id] = [*told, (envelope.ts_event, event.penalty)]
+            self._forced(event.instrument_id, envelope.ts_event, event.penalty)
+        if isinstance(event, VenueFill) and event.liquidation:
+            self._forced(event.instrument_id, envelope.ts_event, ZERO)
         if isinstance(event, VenueTransferred | VenueCharged):
             _remember(self.bills, event.bill_id)
         if isinstance(event, DifferenceFound) and event.repair is Repair.NONE:
@@ -174,9 +180,13 @@ class Orders:
         """Return whether an execution was reported."""
         return f"{instrument_id}|{trade_id}" in self.trades
 
-    def fee_of(self, instrument_id: str, trade_id: str) -> Decimal | None:
-        """Return the fee an execution was reported with, in its own currency; None: it was not reported."""
+    def fee_of(self, instrument_id: str, trade_id: str) -> tuple[Decimal, str] | None:
+        """Return the fee an execution was reported with, and its currency; None: it was not reported."""
         return self.trades.get(f"{instrument_id}|{trade_id}")
+
+    def _forced(self, instrument_id: str, moment: int, penalty: Decimal) -> None:
+        told = self.penalties.get(instrument_id, [])[1 - PENALTIES_MAX :]
+        self.penalties[instrument_id] = [*told, (moment, penalty)]
 
     def _filled(self, event: VenueFill) -> None:
         key = f"{event.instrument_id}|{event.venue_trade_id}"
@@ -186,7 +196,7 @@ class Orders:
             self.net[event.instrument_id] = self.net.get(event.instrument_id, ZERO) + signed
             if order is not None:
                 order.filled += event.last_quantity
-        self.trades[key] = event.fee
+        self.trades[key] = event.fee, event.fee_currency
         if len(self.trades) > TRADES_MAX:
             del self.trades[next(iter(self.trades))]
 
@@ -229,7 +239,8 @@ def _move(order: Tracked, envelope: Envelope, event: Event, *, owner: bool) -> N
         case VenueAmended():
             order.quantity, order.trigger_price = event.quantity, event.trigger_price
             _full(order)
-        case VenueAccepted() if order.not_sent or order.phase is not Phase.OVER:
+        case VenueAccepted():
+            order.back = order.back or order.phase is Phase.OVER
             order.phase = Phase.AT_VENUE
         case VenueFill():
             order.phase = order.phase if order.phase is Phase.OVER else Phase.AT_VENUE

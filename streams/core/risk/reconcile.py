@@ -23,8 +23,8 @@ POSITION_MODE = PositionMode.NET
 """Where the gateway does not say which it writes its orders in. Either will do: one side of an instrument is held."""
 CASH_TOLD = Decimal("0.01")
 """Cash that differs by more is told: what is below is rounding."""
-BILL = "bill "
-"""How a ledger line that nothing on the log explains is named: it differs for as long as the cash does."""
+OF_CASH = ("bill ", "closed ")
+"""How what may explain a difference in cash is named, ledger lines and closed positions: open for as long as that."""
 CASH_HALT_PCT = Decimal(1)
 """Cash that differs by more than this share of the venue's holds trading: sizes would rest on money not there."""
 OPEN_MAX = 1_000
@@ -122,7 +122,7 @@ def told(state: RiskState, snapshot: AccountSnapshot, now: int) -> list[Event]:
     found = {difference.subject: difference for difference in compare(state, snapshot)}
     events: list[Event] = []
     for subject, known in state.open_differences.items():
-        if subject not in found and not (subject.startswith(BILL) and "cash" in found):
+        if subject not in found and not (subject.startswith(OF_CASH) and "cash" in found):
             since = Micros(known.since)
             events.append(ReconciliationSettled(state.account_id, subject, since, now - known.since))
     for subject, difference in found.items():

@@ -28,6 +28,8 @@ FORCED = {
 """Bill type and its subtypes for a long and a short closed by the venue."""
 DEFAULT_LEVER = Decimal(3)
 MARGIN_STEP = Decimal("1e-12")
+POS_ID_KEPT_MS = 30 * 24 * 3600 * 1000
+"""After this long without the position its id is given anew. Source: OKX v5, positions history."""
 
 
 @dataclass(slots=True)
@@ -145,8 +147,9 @@ class Account:
         key = (instrument.inst_id, mode, side)
         held = self.positions.get(key)
         if held is None:
-            now = self.clock.now_ms()
-            held = Position(instrument, mode, side, self._next_id(), self.lever(*key), now)
+            now, last = self.clock.now_ms(), self.last_closed.get(key)
+            pos_id = last.pos_id if last and now - last.updated_ms < POS_ID_KEPT_MS else self._next_id()
+            held = Position(instrument, mode, side, pos_id, self.lever(*key), now)
             self.positions[key] = held
         towards = 1 if buy else -1
         closing = min(size, abs(held.size)) if held.direction == -towards else ZERO

@@ -71,7 +71,7 @@ def test_a_start_that_remembers_reads_what_is_new_and_knows_what_a_whole_reading
     whole.open()
     assert len(desk.orders.orders) == 4
     assert known(desk.orders) == known(replace(whole.orders, claim_id=desk.orders.claim_id))
-    assert (desk.reports.ts_begun, desk.reports.ts_before) == (whole.reports.ts_begun, desk.reports.ts_before)
+    assert (desk.reports.ts_begun, desk.reports.snapshots) == (whole.reports.ts_begun, whole.reports.snapshots)
 
 
 @pytest.mark.parametrize(
