@@ -19,17 +19,22 @@ from services.query.vocabulary import words_of
 LIMIT_MAX = 1000
 LIMIT = 100
 ORDERS = ("desc", "asc")
+OPEN, YES = "open", "true"
 
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One route: its path, the tables or views behind it, the columns it can be filtered by and ordered by."""
+    """One route: its path, the tables or views behind it, the columns it can be filtered by and ordered by.
+
+    ``now``: the view of what is so at present, for ``open=true``; empty: the route has no such parameter.
+    """
 
     path: str
     tables: tuple[str, ...]
     filters: tuple[str, ...]
     says: str
     time: str = "ts_event"
+    now: str = ""
 
 
 RESOURCES: tuple[Resource, ...] = (
@@ -64,7 +69,13 @@ RESOURCES: tuple[Resource, ...] = (
     Resource("fills", ("fills",), ("instrument_id", "plan_id", "client_order_id"), "Booked fills."),
     Resource("trades", ("trades",), ("instrument_id", "plan_id", "strategy", "exit_reason"), "Closed trades."),
     Resource("equity", ("equity",), ("account_id",), "Equity, peak and drawdown."),
-    Resource("positions", ("position_events",), ("account_id", "instrument_id", "plan_id"), "Position changes."),
+    Resource(
+        "positions",
+        ("position_events",),
+        ("account_id", "instrument_id", "plan_id"),
+        "Every change of a position; with open=true the positions there are now.",
+        now="open_positions",
+    ),
     Resource("states", ("trading_states",), ("account_id", "state"), "Trading states with their causes."),
     Resource(
         "cash",
@@ -95,8 +106,9 @@ def reads_router(database: ReadDatabase) -> APIRouter:
 def _endpoint(database: ReadDatabase, resource: Resource) -> Callable[[Request], JSONResponse]:
     def read(request: Request) -> JSONResponse:
         page = page_of(resource, request.query_params)
+        tables = (resource.now,) if request.query_params.get(OPEN) == YES else resource.tables
         try:
-            items, following = database.page(resource.tables, page)
+            items, following = database.page(tables, page)
         except CursorError as error:
             raise invalid("cursor", str(error)) from error
         return JSONResponse({"items": items, "next_cursor": following})
@@ -105,13 +117,18 @@ def _endpoint(database: ReadDatabase, resource: Resource) -> Callable[[Request],
 
 
 def _parameters(resource: Resource) -> dict[str, str]:
-    return {name: "Only rows with this value." for name in resource.filters} | {
-        "ts_from": "From this moment on: microseconds since 1970 or ISO 8601 with its zone.",
-        "ts_to": "Before this moment.",
-        "limit": f"At most this many rows: 1 to {LIMIT_MAX}, default {LIMIT}.",
-        "cursor": "Where the page before ended: its next_cursor.",
-        "order": "desc (newest first, default) or asc.",
-    }
+    now = {OPEN: "true: only what is open now, a row each; false (default): every change."} if resource.now else {}
+    return (
+        {name: "Only rows with this value." for name in resource.filters}
+        | now
+        | {
+            "ts_from": "From this moment on: microseconds since 1970 or ISO 8601 with its zone.",
+            "ts_to": "Before this moment.",
+            "limit": f"At most this many rows: 1 to {LIMIT_MAX}, default {LIMIT}.",
+            "cursor": "Where the page before ended: its next_cursor.",
+            "order": "desc (newest first, default) or asc.",
+        }
+    )
 
 
 def _parameter(resource: Resource, name: str, says: str) -> dict[str, Any]:
@@ -126,6 +143,8 @@ def _words(resource: Resource, name: str) -> tuple[str, ...]:
     """Return the words a parameter is one of; empty: it takes any value."""
     if name == "order":
         return ORDERS
+    if name == OPEN:
+        return YES, "false"
     return words_of(resource.tables, name) if name in resource.filters else ()
 
 

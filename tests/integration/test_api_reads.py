@@ -158,6 +158,7 @@ def test_filters_and_time_ranges_select(api: httpx.Client) -> None:
         ("colour=red", "colour"),
         ("instrument_id=a&instrument_id=b", "instrument_id"),
         ("timeframe=2m", "timeframe"),
+        ("open=true", "open"),
     ],
 )
 def test_a_malformed_query_is_422_and_names_the_parameter(api: httpx.Client, query: str, field: str) -> None:

@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
+from fastapi import FastAPI
 from psycopg.rows import dict_row
 
 from projections.connect import connect
@@ -51,11 +53,13 @@ from schemas.topics import TOPIC_OF, TOPICS
 from schemas.values import Micros, Money, Price, Quantity
 from services.projection import LogSource
 from services.query.database import ReadDatabase
+from services.query.reads import reads_router
 from services.review.day import review_day, text
 from streams.log.base import NewRecord
 from streams.log.memory import MemoryLog
 from tests.builders import MINUTE, T0
 from tests.events import sample
+from tests.live_server import serving
 
 pytestmark = pytest.mark.postgres
 
@@ -209,6 +213,40 @@ def test_open_positions_are_the_last_word_that_is_not_flat(
     story.project(database)
     rows = query(reader, "SELECT instrument_id, quantity FROM open_positions")
     assert rows == [{"instrument_id": "ETH-USDT-SWAP", "quantity": -3}]
+
+
+def test_the_positions_there_are_now_can_be_asked_for(story: Story, database: str) -> None:
+    changed = replace(sample(PositionChanged, 4), account_id="paper", instrument_id=BTC)
+    eth = replace(changed, instrument_id="ETH-USDT-SWAP")
+    sol = replace(changed, instrument_id="SOL-USDT-SWAP")
+    for number, event in enumerate(
+        (
+            replace(changed, quantity=contracts("10")), replace(eth, quantity=contracts("-3")),
+            replace(changed, quantity=contracts("0")), replace(eth, quantity=contracts("-2")),
+            replace(sol, quantity=contracts("5")),
+        )
+    ):  # fmt: skip
+        story.tell(event, f"e{number}")
+    story.project(database)
+    reads, app = ReadDatabase(database), FastAPI()
+    app.include_router(reads_router(reads))
+
+    def told(query: str) -> list[tuple[str, str]]:
+        answer = client.get(f"/positions?{query}")
+        assert answer.status_code == 200, answer.text
+        return [(row["instrument_id"], row["quantity"]) for row in answer.json()["items"]]
+
+    with serving(app) as url, httpx.Client(base_url=url) as client:
+        assert sorted(told("open=true")) == [("ETH-USDT-SWAP", "-2"), ("SOL-USDT-SWAP", "5")]
+        assert told("open=true&instrument_id=ETH-USDT-SWAP") == [("ETH-USDT-SWAP", "-2")]
+        assert told(f"open=true&instrument_id={BTC}") == [], "closed: no row"
+        assert len(told("open=false")) == len(told("")) == 5
+        first = client.get("/positions?open=true&limit=1").json()
+        second = client.get(f"/positions?open=true&limit=1&cursor={first['next_cursor']}").json()
+        assert {page["items"][0]["instrument_id"] for page in (first, second)} == {"ETH-USDT-SWAP", "SOL-USDT-SWAP"}
+        assert second["next_cursor"] is None
+        assert "open" in [each["name"] for each in app.openapi()["paths"]["/positions"]["get"]["parameters"]]
+    reads.close()
 
 
 def test_incidents_of_the_data_are_rows_with_their_end(
