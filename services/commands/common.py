@@ -164,3 +164,9 @@ def safe_text(text: str) -> str:
     from services.logs import redact_text
 
     return redact_text(text)
+
+
+def refuse_unknown_language(lang: str) -> None:
+    """Raise CliError for a language no summary is written in."""
+    if lang not in ("en", "zh"):
+        raise CliError(f"--lang {lang}: must be en or zh")

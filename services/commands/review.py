@@ -1,4 +1,4 @@
-"""``tapeline review``: what a day came to, and telling it."""
+"""``tapeline review``: what a day or a whole run came to, and telling it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.commands.common import NO, CliError, DbOption, JsonOption, MetricsOption, emit, load, note
+from services.commands.common import (
+    NO,
+    CliError,
+    DbOption,
+    JsonOption,
+    LogOption,
+    MetricsOption,
+    emit,
+    load,
+    note,
+    open_log,
+    refuse_unknown_language,
+)
 
 if TYPE_CHECKING:
     from datetime import date
@@ -17,14 +29,37 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the group."""
-    group = typer.Typer(help="What a day came to.", no_args_is_help=True, rich_markup_mode=None)
+    group = typer.Typer(help="What a day, or a whole run, came to.", no_args_is_help=True, rich_markup_mode=None)
     group.command("day")(day)
+    group.command("run")(run)
     group.callback()(_group)
     app.add_typer(group, name="review")
 
 
 def _group() -> None:
-    """What a day came to."""
+    """What a day, or a whole run, came to."""
+
+
+def run(
+    context: typer.Context,
+    log: LogOption = None,
+    prove: Annotated[
+        bool, typer.Option("--prove/--no-prove", help="Verify the run before; it takes its time.")
+    ] = False,
+    lang: Annotated[str, typer.Option("--lang", help="Language of the summary: en or zh.")] = "en",
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a log came to so far, also while it is traded on: plans, trades, money, limits. Reads only the log."""
+    refuse_unknown_language(lang)
+    settings = load(context, log=log)
+    from services.review.whole import review_log
+
+    service = settings.service
+    with open_log(service.log) as opened:
+        summary, proven = review_log(opened, service.shard, service.log, lang=lang, prove=prove)
+    emit({"summary": summary, "proven": proven}, as_json=as_json, human=lambda: summary)
+    if proven is False:
+        raise typer.Exit(NO)
 
 
 def day(

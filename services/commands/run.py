@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -22,11 +23,18 @@ from services.commands.common import (
     note,
     open_log,
     refuse_recording_elsewhere,
+    refuse_unknown_language,
 )
 from services.ports import Address, refuse_taken
 from services.program import program
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from threading import Event
+
+    from services.feeds import Feed
+    from services.query.database import ReadDatabase
+    from services.running import Services
     from services.settings import Settings
     from streams.log.base import EventLog
 
@@ -64,14 +72,14 @@ def run(
 ) -> None:
     """Run feed, Faust worker, projector and API together, then show the review. With TAPELINE_LLM_MODEL: llm too."""
     live = _is_live(feed or [], instruments, speed)
-    _refuse_unknown_language(lang)
+    refuse_unknown_language(lang)
     more = {"TAPELINE_API_PORT": None if port is None else str(port)}
     settings = load(context, log=log, db=db, shards=shards, more=more)
     _refuse_to_start(settings, live=live, api=api)
     from services.demo import choose_feed
-    from services.importer import warned
     from services.query.database import ReadDatabase
-    from services.running import all_services, await_caught_up, drive, follow_okx
+    from services.review.whole import review_log
+    from services.running import all_services
     from services.signals import stop_alarm
     from services.stores import open_database
     from streams.log import create_log
@@ -83,39 +91,73 @@ def run(
     stopped = stop_alarm()
     with open_log(service.log, read_only=False) as opened, open_database(database) as dsn:
         create_log(opened, shards=shards)
+        make = partial(review_log, opened, service.shard, service.log, lang=lang, prove=prove)
+        review = _Review(opened, service.shard, make)
         options = ["--port", str(service.api_port)] if api else None
         start = partial(all_services, folder, env_file=context.obj.env_file, log=service.log, db=database, api=options)
         with start(shards=shards, model=bool(service.llm_model)) as services, closing(ReadDatabase(dsn)) as reader:
             if api:
                 note(f"API: http://{service.api_host}:{service.api_port}/docs")
-            if tape is None:
-                done = follow_okx(
-                    opened, reader, services, log_url=service.log, shard=service.shard, shards=shards, stopped=stopped,
-                    context=bool(service.context_sources),
-                )  # fmt: skip
-            else:
-                ticks = warned(tape, settings.trading.instruments_allowed, note)
-                drive(opened, ticks, settings, services, speed=speed, shards=shards, stopped=stopped)
-                done = await_caught_up(opened, reader, services, shard=service.shard, stopped=stopped)
+            if live or api or speed:
+                note(
+                    f"review at any time: {program()} review run --log {service.log}; Ctrl-C ends the run and shows it"
+                )
+            take = _follow if tape is None else partial(_drive, tape, speed=speed)
+            done = take(opened, reader, services, settings, shards=shards, stopped=stopped)
+            if done and api and not live and not as_json:
+                review.show(complete=done, as_json=False)
+                note("the feed is over, this was its review; the API goes on until Ctrl-C")
             while done and api and not stopped.wait(1.0):
                 services.check()
-        summary, proven = _review(opened, service.shard, service.log, lang=lang, prove=prove)
-    emit({"summary": summary, "complete": done, "proven": proven}, as_json=as_json, human=lambda: summary)
+        proven = review.show(complete=done, as_json=as_json)
     if proven is False:
         raise typer.Exit(NO)
 
 
-def _review(opened: EventLog, shard: int, url: str, *, lang: str, prove: bool) -> tuple[str, bool | None]:
-    """Return the summary of the run and whether it is proven; None: nobody asked."""
-    from services.review.run import fold_run
-    from services.review.summary import render
-    from streams.pipeline import CODE_VERSION, stages
-    from streams.verify import verify
+def _follow(
+    opened: EventLog, reader: ReadDatabase, services: Services, settings: Settings, *, shards: int, stopped: Event
+) -> bool:
+    """Take OKX's live market until told to stop; return whether everything was taken."""
+    from services.running import follow_okx
 
-    proof = verify(opened, shard, stages(), code_version=CODE_VERSION) if prove else None
-    look = f"{program()} log cat ticks --type LineQuarantined --log {url}"
-    summary = render(fold_run(opened, shard), language="zh" if lang == "zh" else "en", proof=proof, look=look)
-    return summary, None if proof is None else proof.proven
+    service = settings.service
+    return follow_okx(
+        opened, reader, services, log_url=service.log, shard=service.shard, shards=shards, stopped=stopped,
+        context=bool(service.context_sources),
+    )  # fmt: skip
+
+
+def _drive(
+    tape: Feed, opened: EventLog, reader: ReadDatabase, services: Services, settings: Settings, *, speed: float,
+    shards: int, stopped: Event,
+) -> bool:  # fmt: skip
+    """Put a recording on the log, at its speed; return whether everything was taken."""
+    from services.importer import warned
+    from services.running import await_caught_up, drive
+
+    ticks = warned(tape, settings.trading.instruments_allowed, note)
+    drive(opened, ticks, settings, services, speed=speed, shards=shards, stopped=stopped)
+    return await_caught_up(opened, reader, services, shard=settings.service.shard, stopped=stopped)
+
+
+class _Review:
+    """The review of the run, shown when a recording is over and once more at the end if something has come since."""
+
+    def __init__(self, opened: EventLog, shard: int, make: Callable[[], tuple[str, bool | None]]) -> None:
+        self._opened, self._shard, self._make = opened, shard, make
+        self._seen: tuple[int, bool | None] | None = None
+
+    def show(self, *, complete: bool, as_json: bool) -> bool | None:
+        """Write the review, unless it was written and nothing has come since; return whether it is proven."""
+        from services.review.run import TOPICS_READ
+
+        end = sum(self._opened.end_offset(topic, self._shard) for topic in TOPICS_READ)
+        if self._seen is None or self._seen[0] != end:
+            summary, proven = self._make()
+            self._seen = (end, proven)
+            emit({"summary": summary, "complete": complete, "proven": proven}, as_json=as_json, human=lambda: summary)
+            sys.stdout.flush()
+        return self._seen[1]
 
 
 def _is_live(feed: list[Path], instruments: Path | None, speed: float) -> bool:
@@ -139,8 +181,3 @@ def _refuse_to_start(settings: Settings, *, live: bool, api: bool) -> None:
         )
     if api:
         refuse_taken(Address(service.api_host, service.api_port, "TAPELINE_API_HOST", API_PORT_BY))
-
-
-def _refuse_unknown_language(lang: str) -> None:
-    if lang not in ("en", "zh"):
-        raise CliError(f"--lang {lang}: must be en or zh")

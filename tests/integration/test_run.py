@@ -25,6 +25,7 @@ from streams.pipeline import stages
 from streams.verify import verify
 from tests.builders import T0, message
 from tests.events import sample
+from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 BARS = 5_000
@@ -153,3 +154,35 @@ def _check_until_ended(services: Services) -> None:
     for _ in range(600):
         services.check()
         pause.wait(0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.recorded
+@pytest.mark.postgres
+def test_the_review_of_a_recording_is_shown_while_the_api_goes_on_and_not_twice(
+    shared_data: Path, tmp_path: Path
+) -> None:
+    feed, port = _short_feed(shared_data, tmp_path), _free_port()
+    command = [argument for argument in _run_command(feed, tmp_path, port) if argument != "--json"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    shown = (tmp_path / "shown").open("w+")
+    process = subprocess.Popen([*command, "--no-prove"], env=environment, cwd=tmp_path, stdout=shown, stderr=shown)
+    try:
+        eventually(
+            lambda: "the API goes on until Ctrl-C" in (tmp_path / "shown").read_text(), "the review",
+            alive=lambda: process.poll() is None,
+        )  # fmt: skip
+        before = (tmp_path / "shown").read_text()
+        assert f"review run --log sqlite:///{tmp_path}/log.db; Ctrl-C ends the run and shows it" in before
+        assert before.count("Run summary") == 1
+        assert httpx.get(f"http://127.0.0.1:{port}/positions?open=true", timeout=60).status_code == 200
+        asked = subprocess.run(
+            [sys.executable, "-m", "services.cli", "review", "run", "--log", f"sqlite:///{tmp_path}/log.db"],
+            env=environment, cwd=tmp_path, text=True, capture_output=True, timeout=120,
+        )  # fmt: skip
+        assert asked.stdout.strip() in before, "the same, from beside it"
+    finally:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(120) == 0
+        shown.close()
+    assert (tmp_path / "shown").read_text().count("Run summary") == 1
