@@ -99,9 +99,7 @@ def run(
             if api:
                 note(f"API: http://{service.api_host}:{service.api_port}/docs")
             if live or api or speed:
-                note(
-                    f"review at any time: {program()} review run --log {service.log}; Ctrl-C ends the run and shows it"
-                )
+                note(f"review so far: {program()} review run --log {service.log}; Ctrl-C ends the run and shows it")
             take = _follow if tape is None else partial(_drive, tape, speed=speed)
             done = take(opened, reader, services, settings, shards=shards, stopped=stopped)
             if done and api and not live and not as_json:

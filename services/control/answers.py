@@ -7,10 +7,10 @@ from typing import Any
 from schemas.envelope import Event
 from schemas.events.control import GeneratePlan, Planner
 from schemas.events.plan import PlanDeclined, PlanProposed
-from schemas.events.risk import CheckResult, PlanApproved, PlanDenied
+from schemas.events.risk import Check, CheckResult, PlanApproved, PlanDenied
 from schemas.json_form import to_json
-from schemas.values import plain
 from services.control.commands import Answer
+from services.rounding import brief, brief_text
 
 _WORDS: dict[type[Event], str] = {
     PlanProposed: "proposed",
@@ -87,9 +87,9 @@ def _no_answer(answer: Answer) -> str:
 def _plan(event: PlanProposed) -> str:
     entry = event.entry.limit_price or event.entry.trigger_price or event.reference_price
     lines = [
-        f"{event.position_side} {event.instrument_id}, {event.strategy}: {event.entry.type} entry at {plain(entry)}",
-        f"stop {plain(event.stop.trigger_price)}" if event.stop else "no stop",
-        *(f"target {plain(t.limit_price)} for {plain(t.fraction)} of the position" for t in event.targets),
+        f"{event.position_side} {event.instrument_id}, {event.strategy}: {event.entry.type} entry at {brief(entry)}",
+        f"stop {brief(event.stop.trigger_price)}" if event.stop else "no stop",
+        *(f"target {brief(t.limit_price)} for {brief(t.fraction)} of the position" for t in event.targets),
         f"why: {event.rationale.summary}",
     ]
     return "\n".join(lines)
@@ -97,17 +97,23 @@ def _plan(event: PlanProposed) -> str:
 
 def _verdict(event: PlanApproved | PlanDenied) -> str:
     failed = [check for check in event.checks if check.result is CheckResult.FAIL]
-    lines = [f"  {check.code}: value {check.value}, limit {check.limit}, inputs {check.inputs}" for check in failed]
+    lines = [
+        brief_text(f"  {check.code}: value {check.value}, limit {check.limit}{_inputs(check)}") for check in failed
+    ]
     if isinstance(event, PlanDenied):
         return "\n".join(
             [
-                event.detail if event.detail.startswith(event.code) else f"{event.code}: {event.detail}",
+                brief_text(event.detail if event.detail.startswith(event.code) else f"{event.code}: {event.detail}"),
                 f"{len(failed)} of {len(event.checks)} checks failed",
                 *lines,
             ]
         )
     size = event.sizing
     return (
-        f"{plain(size.quantity)} {size.quantity_unit} of {event.instrument_id}, notional {plain(size.notional)} USDT, "
-        f"worst-case loss {plain(size.worst_case_loss)} USDT; {len(event.checks)} checks, none failed"
+        f"{brief(size.quantity)} {size.quantity_unit} of {event.instrument_id}, notional {brief(size.notional)} USDT, "
+        f"worst-case loss {brief(size.worst_case_loss)} USDT; {len(event.checks)} checks, none failed"
     )
+
+
+def _inputs(check: Check) -> str:
+    return "".join(f", {name} {value}" for name, value in check.inputs.items())

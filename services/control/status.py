@@ -10,6 +10,7 @@ from schemas.events.account import EquityChanged
 from schemas.events.risk import ReconciliationDiffered, ReconciliationSettled, StateCauseKind, TradingStateChanged
 from schemas.json_form import event_to_json, iso
 from services.control.scan import backwards, headers_of, is_one_of, newest
+from services.rounding import brief_text
 from streams.log.base import EventLog
 
 _UNITS = {"_pct": " %", "_as_of": "", "state": ""}
@@ -29,7 +30,7 @@ def _value(name: str, value: Any) -> str:
     if name == "differences":
         return "; ".join(f"{d['subject']}: venue {d['venue']}, log {d['log']} ({d['repair']})" for d in value)
     unit = next((unit for ending, unit in _UNITS.items() if name.endswith(ending)), " USDT")
-    return f"{value}{unit}"
+    return f"{brief_text(str(value))}{unit}"
 
 
 def _cause(cause: Mapping[str, Any]) -> str:

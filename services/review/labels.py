@@ -105,6 +105,12 @@ LABELS: dict[str, tuple[str, str]] = {
     "stopped": ("stop", "止损"),
     "left": ("left", "平仓"),
     "held": ("held", "持有"),
+    "losses": ("losses", "次亏损"),
+    "entries/h": ("entries/h", "次开仓/小时"),
+    "positions": ("positions", "个持仓"),
+    "contracts": ("contracts", "张"),
+    "messages": ("messages", "条消息"),
+    "x": ("x", "倍"),
     "look": ("Look further", "进一步查看"),
 }
 

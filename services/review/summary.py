@@ -13,8 +13,9 @@ from schemas.events.common import PositionSide, TradingState
 from schemas.events.risk import DenialCode
 from schemas.settings import TradingSettings, Venue
 from schemas.values import SECOND, plain
-from services.review.labels import Language, word
+from services.review.labels import LABELS, Language, word
 from services.review.run import FLOORS, UNITS, Run, funding_gaps
+from services.rounding import brief, brief_text
 from streams.verify import Report
 
 CENT = Decimal("0.01")
@@ -197,7 +198,7 @@ def _limits(run: Run, language: Language) -> list[str]:
         ("drawdown_warn", run.drawdown_max, "drawdown_warn_pct", "%"),
         ("drawdown_halt", run.drawdown_max, "drawdown_halt_pct", "%"),
         ("daily_loss", run.daily_loss_max, "daily_loss_pct_max", "%"),
-        ("leverage_marked", run.leverage_max, "leverage_max", "x"),
+        ("leverage_marked", run.leverage_max, "leverage_max", word("x", language)),
     )
     rows: list[tuple[str, str, str]] = [
         (word(key, language), f"{cents(value)} {unit}", f"{plain(getattr(run.settings, name))} {unit}")
@@ -208,7 +209,9 @@ def _limits(run: Run, language: Language) -> list[str]:
         if code in run.limits:
             limit = run.limits[code]
             sign = ">=" if code in FLOORS else "<="
-            rows.append((code.value, short(limit.value), f"{sign} {short(limit.limit)} {UNITS[code]}".rstrip()))
+            unit = word(UNITS[code], language) if UNITS[code] in LABELS else UNITS[code]
+            of = amount if unit == "USDT" else short
+            rows.append((code.value, of(limit.value), f"{sign} {of(limit.limit)} {unit}".rstrip()))
     head = f"  {pad('', 36)}{pad(word('reached', language), 16, right=True)}  {word('limit', language)}"
     lines = [f"{word('limits', language)}:", head]
     lines += [f"  {pad(name, 36)}{value.rjust(16)}  {limit}" for name, value, limit in rows]
@@ -287,8 +290,8 @@ def _trade(run: Run, trade: TradeClosed, title: str, language: Language) -> list
     return [
         f"{title}: {trade.instrument_id} {trade.position_side.value} {trade.strategy}, "
         f"{moment(trade.ts_opened)} .. {moment(trade.ts_closed)} UTC ({word('held', language)} {held})",
-        f"  {word('why', language)}: {run.rationale.get(trade.plan_id, '-')}",
-        f"  {word('entered', language)} {short(trade.entered_quantity)} {_unit(trade)} "
+        f"  {word('why', language)}: {brief_text(run.rationale.get(trade.plan_id, '-'))}",
+        f"  {word('entered', language)} {short(trade.entered_quantity)} {_unit(trade, language)} "
         f"@ {_price(trade.avg_entry_price)}, "
         f"{word('stopped', language)} {_price(trade.first_stop_price)}, "
         f"{word('left', language)} @ {_price(trade.avg_exit_price)} ({trade.exit_reason.value})",
@@ -299,8 +302,8 @@ def _trade(run: Run, trade: TradeClosed, title: str, language: Language) -> list
     ]
 
 
-def _unit(trade: TradeClosed) -> str:
-    return "contracts" if trade.instrument_id.endswith("-SWAP") else trade.instrument_id.split("-")[0]
+def _unit(trade: TradeClosed, language: Language) -> str:
+    return word("contracts", language) if trade.instrument_id.endswith("-SWAP") else trade.instrument_id.split("-")[0]
 
 
 # -- words ----------------------------------------------------------------------------------------------------------
@@ -329,16 +332,19 @@ def signed(value: Decimal) -> str:
 
 
 def short(value: Decimal) -> str:
-    """Write a number with at most four places and no trailing zeros."""
-    return (
-        plain(value.quantize(Decimal("0.0001")))
-        if value == value.to_integral_value() or abs(value) < 10**6
-        else cents(value)
-    )
+    """Write a number with at most four places, a small one with six digits that count, and no trailing zeros."""
+    return brief(value) if value == value.to_integral_value() or abs(value) < 10**6 else cents(value)
+
+
+def amount(value: Decimal) -> str:
+    """Write an amount of money: thousands apart, cents where there are any; below a thousand as ``short``."""
+    if abs(value) < 1000:
+        return short(value)
+    return f"{value.to_integral_value():,}" if value == value.to_integral_value() else cents(value)
 
 
 def _price(value: Decimal | None) -> str:
-    return "-" if value is None else plain(value.quantize(Decimal("0.0001")))
+    return "-" if value is None else brief(value)
 
 
 def pad(text: str, width: int, *, right: bool = False) -> str:

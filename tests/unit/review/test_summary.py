@@ -23,7 +23,7 @@ from schemas.events.risk import (
 )
 from schemas.values import SECOND, Micros, Money, Percent, Price, Quantity, Rate
 from services.review.labels import LABELS, word
-from services.review.run import TOPICS_READ, Run, funding_gaps, take
+from services.review.run import TOPICS_READ, UNITS, Limit, Run, funding_gaps, take
 from services.review.summary import pad, render, short
 from streams.stored import Difference
 from streams.verify import Report
@@ -62,6 +62,7 @@ def closed(reason: ExitReason, net: str, r: str) -> TradeClosed:
 
 
 def test_every_label_exists_in_both_languages_and_differs() -> None:
+    assert {unit for unit in UNITS.values() if unit.isalpha() and unit not in ("USDT", "R")} <= LABELS.keys()
     for key, (english, chinese) in LABELS.items():
         assert english != chinese, key
         assert min(len(english), len(chinese)) > 0, key
@@ -188,9 +189,25 @@ def test_an_unproven_run_says_so_and_a_failed_proof_shows_the_difference() -> No
     assert "orders seq 1, field quantity: 1 became 2" in text
 
 
-@pytest.mark.parametrize(("value", "text"), [("10.860000000000", "10.86"), ("0.00012", "0.0001"), ("20000", "20000")])
+@pytest.mark.parametrize(("value", "text"), [("10.860000000000", "10.86"), ("0.00012", "0.00012"), ("20000", "20000")])
 def test_numbers_are_short(value: str, text: str) -> None:
     assert short(Decimal(value)) == text
+
+
+def test_limits_and_trades_are_in_words_and_numbers_of_the_reader() -> None:
+    run = run_of((closed(ExitReason.STOP, "-120", "-1.2"), 1))
+    run.limits = {code: Limit(Decimal("1234.567891234567"), Decimal(2_000_000)) for code in UNITS}
+    (trade,) = run.trades
+    run.rationale[trade.plan_id] = "uncertainty 0.120970366; stop 2 ATR away"
+    chinese, english = render(run, language="zh"), render(run)
+    for unit in ("losses", "entries/h", "positions", "contracts", "messages"):
+        assert f" {unit}" in english
+        assert f" {unit}" not in chinese
+    for text in (chinese, english):
+        rows = [line.split() for line in text.splitlines() if line.strip().startswith("NOTIONAL_")]
+        assert rows == [["NOTIONAL_EXCEEDS_LIMIT", "1,234.57", "<=", "2,000,000", "USDT"]]
+        assert "uncertainty 0.121; stop 2 ATR away" in text
+    assert "1234.5679" in english, "what is no money has four places"
 
 
 def test_a_chinese_character_takes_two_columns() -> None:

@@ -275,6 +275,8 @@ def test_commands_reach_the_trader_and_exit_by_the_answer(run: Run, log: SqliteL
         code, out, _ = run("plan", "execute", str(PLAN), *at)
         assert code == 1
         assert "NOT_RECONCILED: no account snapshot yet\n1 of 40 checks failed" in out
+        assert "  NOT_RECONCILED: value " in out
+        assert "inputs {" not in out
         body = json.loads(run("plan", "execute", str(PLAN), "--json", *at)[1])
         assert len(body["outcome"]["payload"]["checks"]) == 40
         assert run("risk", "pause", "--halt", "--reason", "lunch", *at)[0] == 0
