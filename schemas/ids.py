@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from hashlib import sha256
 
 ID_LENGTH = 32
 """Hex digits of an event id (128 bits)."""
 
 _BASE36 = "0123456789abcdefghijklmnopqrstuvwxyz"
+_CLIENT_ORDER_ID = re.compile("t[0-9a-z]{25}")
 
 
 def derive_id(cause: str, *parts: object) -> str:
@@ -19,6 +21,11 @@ def derive_id(cause: str, *parts: object) -> str:
 def output_id(cause: str, stage: str, index: int) -> str:
     """Return the event id the kernel gives to the ``index``-th event ``stage`` emits for the message ``cause``."""
     return derive_id(cause, stage, index)
+
+
+def is_client_order_id(text: str) -> bool:
+    """Return whether ``client_order_id`` could have made it: a venue makes ids of its own for some orders."""
+    return _CLIENT_ORDER_ID.fullmatch(text) is not None
 
 
 def client_order_id(event_id: str) -> str:

@@ -54,7 +54,7 @@ def agreed(floor: Floor, *, but: tuple[str, ...] = ()) -> None:
     """Assert what must hold after every drill; ``but``: what of the account may differ, and is told."""
     assert tuple(different(floor)) == but
     venue = floor.okx.venue
-    names = [order.asked("clOrdId") for order in venue.trading.orders.values()]
+    names = [order.asked("clOrdId") for order in venue.trading.orders.values() if not order.algo_id]
     names += [algo.asked("algoClOrdId") for algo in venue.algos.algos.values()]
     twice = [name for name, count in Counter(name for name in names if name).items() if count > 1]
     assert twice == []

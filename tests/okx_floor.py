@@ -166,7 +166,13 @@ class Floor:
 Scenario = Callable[[Floor], Awaitable[None]]
 
 
-def on_the_floor(scenario: Scenario, *, rules: Rules | None = None, mode: PositionMode = PositionMode.NET) -> None:
+def on_the_floor(
+    scenario: Scenario,
+    *,
+    rules: Rules | None = None,
+    mode: PositionMode = PositionMode.NET,
+    margin_mode: str = "ISOLATED",
+) -> None:
     """Run a scenario on a floor where trader and gateway are at work and the account is reconciled.
 
     The account is compared far more often than in service, so the venue's limits are off unless ``rules`` say else.
@@ -179,7 +185,7 @@ def on_the_floor(scenario: Scenario, *, rules: Rules | None = None, mode: Positi
             floor = Floor(okx, log, Trader(log, 0, stages(), worker="w", code_version="1"), mode)
             if mode is PositionMode.LONG_SHORT:
                 okx.venue.account.position_mode = "long_short_mode"
-            settings = TradingSettings(account_id="okx", venue="OKX", rules_enabled=False)
+            settings = TradingSettings(account_id="okx", venue="OKX", rules_enabled=False, margin_mode=margin_mode)
             floor.put("settings", settings_changed(**settings.to_values()))
             floor.put("ticks", btc_swap())
             floor.trader.start()

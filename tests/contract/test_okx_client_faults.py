@@ -129,14 +129,14 @@ def test_an_id_that_is_at_the_venue_is_in_doubt_never_refused() -> None:
     at_desk(scenario)
 
 
-def test_a_timed_out_algo_order_was_not_accepted() -> None:
+@pytest.mark.parametrize(("fault", "there"), [(Fault.ROW_AFTER, True), (Fault.ROW_BEFORE, False)])
+def test_a_timed_out_algo_order_is_in_doubt_until_it_is_asked_for(fault: Fault, there: bool) -> None:
     async def scenario(desk: Desk) -> None:
         await submitted(desk, market("held"))
-        desk.okx.faults.plan("trade/order-algo", Fault.ANSWER_BEFORE, code="51149")
+        desk.okx.faults.plan("trade/order-algo", fault, code="51149")
         outcome = await submitted(desk, stop("s"))
-        assert isinstance(outcome, Refused)
-        assert outcome.retryable
-        assert await desk.client.find_order(order_id("s"), BTC, is_algo=True) is None
+        assert isinstance(outcome, InDoubt)
+        assert (await desk.client.find_order(order_id("s"), BTC, is_algo=True) is not None) is there
 
     at_desk(scenario)
 

@@ -35,9 +35,13 @@ LOST_BUT_DONE = [Fault.HANG_AFTER, Fault.DROP_AFTER, Fault.GARBAGE_AFTER]
 LOST = [Fault.HANG_BEFORE, Fault.DROP_BEFORE, Fault.GARBAGE_BEFORE]
 
 
-def test_a_trade_from_plan_to_stop() -> None:
+@pytest.mark.parametrize("margin_mode", ["ISOLATED", "CROSS"])
+def test_a_trade_from_plan_to_stop(margin_mode: str) -> None:
     async def scenario(floor: Floor) -> None:
-        await entered(floor)
+        floor.execute()
+        await floor.until(lambda: len(stops(floor)) == 1)
+        await floor.settle()
+        assert [held.margin_mode for held in floor.okx.venue.account.open_positions(BTC)] == [margin_mode.lower()]
         agreed(floor)
         floor.price("79100")
         await floor.until(lambda: floor.of("accounts", TradeClosed))
@@ -49,7 +53,7 @@ def test_a_trade_from_plan_to_stop() -> None:
         assert {told["SubmitAttempted"], told["VenueFill"]} == {closed.plan_id}, "log lines lead to the trade"
 
     with capture_logs() as said:
-        on_the_floor(scenario)
+        on_the_floor(scenario, margin_mode=margin_mode)
 
 
 def test_a_clock_that_is_set_while_trading_is_measured_again() -> None:
@@ -240,6 +244,19 @@ def test_a_rate_limit_storm() -> None:
         first, second = of_purpose(floor, OrderPurpose.ENTRY)[0], of_purpose(floor, OrderPurpose.STOP)[0]
         attempts = Counter(event.client_order_id for event in floor.of(REPORTS, SubmitAttempted))
         assert attempts == {first.client_order_id: 3, second.client_order_id: 3}
+        agreed(floor)
+
+    on_the_floor(scenario)
+
+
+@pytest.mark.parametrize("code", ["50036", "50037"])
+def test_an_order_that_came_too_late_is_sent_again_while_it_is_valid(code: str) -> None:
+    async def scenario(floor: Floor) -> None:
+        floor.okx.faults.plan(ENTRY, Fault.ANSWER_BEFORE, code=code)
+        await entered(floor)
+        entry = of_purpose(floor, OrderPurpose.ENTRY)[0]
+        attempts = [e for e in floor.of(REPORTS, SubmitAttempted) if e.client_order_id == entry.client_order_id]
+        assert len(attempts) == 2
         agreed(floor)
 
     on_the_floor(scenario)

@@ -15,6 +15,7 @@ import structlog
 from schemas.events.common import MarginMode, PositionSide
 from schemas.events.market import InstrumentDefined, InstrumentKind
 from schemas.events.orders import AmendIntended, OrderIntended
+from schemas.ids import is_client_order_id
 from schemas.values import Micros, Price, Quantity
 from services.gateways.okx import fields, replies, requests
 from services.gateways.okx.asking import FAILURES, Questions, read_all
@@ -166,10 +167,16 @@ class OkxClient:
         return sorted(once.values(), key=lambda fill: (fill.ts_event, fill.trade_id))
 
     async def _with_owner(self, row: fields.Row) -> fields.Row:
-        """Return a fill's row with the algo order it came from and who made it: the row names only the child."""
+        """Return a fill's row with the algo order it came from and who made it: the row names only the child.
+
+        The child has no client order id, or one that OKX made (seen live by others; demo leaves it empty).
+        """
         order_id = fields.text(row, "ordId")
-        if fields.text(row, "clOrdId") or not order_id:
+        if is_client_order_id(fields.text(row, "clOrdId")) or not order_id:
             return row
+        owner = self._reader.owners.get(order_id)
+        if owner is not None:
+            return {**row, "algoClOrdId": owner}
         if order_id not in self._makers:
             rows = await self._questions.rows("trade/order", {"instId": fields.text(row, "instId"), "ordId": order_id})
             made = {name: fields.text(rows[0], name) if rows else "" for name in ("algoClOrdId", "category")}

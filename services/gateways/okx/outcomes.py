@@ -43,7 +43,7 @@ CODES: dict[str, tuple[Meaning, str]] = {
     "50026": (Meaning.IN_DOUBT, "system error"),
     "50042": (Meaning.IN_DOUBT, "repeated request: another one may have been executed"),
     "51054": (Meaning.IN_DOUBT, "request timed out"),
-    "51149": (Meaning.IN_DOUBT, "order timed out"),
+    "51149": (Meaning.IN_DOUBT, "order timed out; OKX: does not mean success or failure"),
     "51412": (Meaning.IN_DOUBT, "cancel timed out, or the order has been triggered"),
     # Somebody sent this id before: that order may live.
     "50071": (Meaning.IN_DOUBT, "client order id exists"),
@@ -102,24 +102,17 @@ CODES: dict[str, tuple[Meaning, str]] = {
 }
 """What a code means and OKX's reason, in short."""
 
-ALGO_CODES: dict[str, tuple[Meaning, str]] = {
-    "51149": (Meaning.RETRYABLE, "algo order timed out: not accepted"),
-}
-"""Where an algo order's answer reads differently. Source: okx.md, from recorded traffic."""
-
 REFUSED_CLASSES = ("501", "51", "54", "59")
 """Code classes OKX decides before executing anything: key and signature, order checks, product and account settings."""
 ID_FIELDS = ("clordid", "algoclordid")
 """51000 naming one of these may be a duplicate id. Source: okx.md section 3 (some report 51000 for 51016)."""
 
 
-def meaning_of(
-    code: str, message: str, *, algo: bool, about_order: bool, http_status: int = 200
-) -> tuple[Meaning, str]:
+def meaning_of(code: str, message: str, *, about_order: bool, http_status: int = 200) -> tuple[Meaning, str]:
     """Return what a code says and why. ``about_order``: it is the result of this order, not of the whole request."""
     if code == "51000" and any(field in message.lower() for field in ID_FIELDS):
         return Meaning.IN_DOUBT, "parameter error about the client order id: it may exist"
-    known = (ALGO_CODES.get(code) if algo else None) or CODES.get(code)
+    known = CODES.get(code)
     if known is not None:
         return known
     if http_status >= 500:
@@ -139,7 +132,7 @@ def read_outcome(reply: object, *, algo: bool, http_status: int = 200) -> Outcom
     code, message = str(reply["code"]), _short(reply.get("msg", ""))
     if code == "0":
         return InDoubt("OKX says success without naming an order")
-    meaning, why = meaning_of(code, message, algo=algo, about_order=False, http_status=http_status)
+    meaning, why = meaning_of(code, message, about_order=False, http_status=http_status)
     return _outcome(meaning, code, message or why, why)
 
 
@@ -150,7 +143,7 @@ def _about_order(reply: Mapping[str, Any], row: Mapping[str, Any], *, algo: bool
         if not identity or http_status >= 400:
             return InDoubt(f"HTTP {http_status}: OKX says success with order id {identity!r}")
         return Accepted(identity, _micros(reply.get("inTime")), _micros(reply.get("outTime")))
-    meaning, why = meaning_of(code, message, algo=algo, about_order=True, http_status=http_status)
+    meaning, why = meaning_of(code, message, about_order=True, http_status=http_status)
     return _outcome(meaning, code, message or why, why)
 
 

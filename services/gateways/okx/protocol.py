@@ -52,6 +52,8 @@ RETRIES_MAX = 12
 RETRY_US, RETRY_MAX_US = SECOND // 4, 8 * SECOND
 """First and longest pause after a refusal for load; each is twice the one before."""
 PAST_VALID_UNTIL, NOT_SENDABLE = "PAST_VALID_UNTIL", "NOT_SENDABLE"
+TOO_LATE = frozenset({PAST_VALID_UNTIL, "50036", "50037"})
+"""Refused because this request came too late, here or at the venue: the order may be sent again while it is valid."""
 EXPIRED = "EXPIRED"
 """The reason of a cancel, and the code of its report, that ends an entry because its time is over."""
 
@@ -144,7 +146,7 @@ def after_submit(order: Tracked, answer: Outcome, claim_id: str, now: int) -> li
 def _refused(order: Tracked, answer: Refused, claim_id: str, now: int) -> list[Event]:
     if answer.code == NOT_SENDABLE:
         return [NotSent(*order.names, NotSentReason.UNSENDABLE, claim_id, answer.detail)]
-    if answer.code != PAST_VALID_UNTIL and not answer.retryable:
+    if answer.code not in TOO_LATE and not answer.retryable:
         return [VenueRejected(*order.names, answer.code, answer.detail)]
     slow_down(order, now)
     if order.pace.tries > RETRIES_MAX and not order.intent.reduce_only:  # protection is not given up, only slowed down

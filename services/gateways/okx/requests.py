@@ -83,7 +83,7 @@ def amend(change: AmendIntended, order: OrderIntended, instrument: InstrumentDef
         return Request("trade/amend-order", {**wanted, "clOrdId": order.client_order_id}, algo=False)
     if change.trigger_price is not None:
         trigger = _price("trigger_price", change.trigger_price, instrument)
-        wanted.update({"newTriggerPx": trigger} if _is_trigger(order, instrument) else _new_stop(trigger))
+        wanted.update(_new_trigger(order, instrument, trigger))
     return Request("trade/amend-algos", {**wanted, "algoClOrdId": order.client_order_id}, algo=True)
 
 
@@ -136,8 +136,11 @@ def _is_trigger(order: OrderIntended, instrument: InstrumentDefined) -> bool:
     return order.purpose is OrderPurpose.ENTRY and instrument.kind is InstrumentKind.SWAP
 
 
-def _new_stop(trigger: str) -> Parameters:
-    return {"newSlTriggerPx": trigger, "newSlOrdPx": AT_MARKET}
+def _new_trigger(order: OrderIntended, instrument: InstrumentDefined, trigger: str) -> Parameters:
+    """Return a new trigger, whole: what is left out of it OKX may set to its default, which watches the last price."""
+    watched = {} if order.trigger_price_type is None else {"Type": _TRIGGER[order.trigger_price_type]}
+    price, at = ("newTriggerPx", "newOrdPx") if _is_trigger(order, instrument) else ("newSlTriggerPx", "newSlOrdPx")
+    return {price: trigger, **{price + name: value for name, value in watched.items()}, at: AT_MARKET}
 
 
 def _position(order: OrderIntended, instrument: InstrumentDefined, mode: PositionMode) -> Parameters:

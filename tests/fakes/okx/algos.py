@@ -177,8 +177,13 @@ class Algos:
         """Change sizes and trigger prices of an open algo order."""
         request = checks.flatten(raw)
         algo = self._addressed(request, "51503")
+        if request.get("newTriggerPx") and not request.get("newOrdPx"):
+            raise VenueError("50014", "newOrdPx")
         changed = {field: request[name] for name, field in AMENDABLE.items() if request.get(name)}
-        wanted = algo.request | changed
+        watched = {f"{name}Type": "last" for name in ("slTriggerPx", "tpTriggerPx", "triggerPx") if name in changed}
+        wanted = (
+            algo.request | watched | changed
+        )  # a type left out is the default, the worse reading of the venue's page
         self._check_size_amended(algo, wanted)
         self._check_prices(algo.instrument, wanted)
         algo.request, algo.updated_ms = wanted, self.venue.clock.now_ms()
@@ -309,6 +314,7 @@ class Algos:
             raise VenueError("51169")
         request: Row = {name: algo.asked(name) for name in ("instId", "tdMode", "side", "tag", "ccy", "tgtCcy")}
         request |= {
+            "clOrdId": f"O{algo.algo_id}",  # made by the venue, as seen on live accounts
             "posSide": algo.asked("posSide", "net"),
             "sz": size,
             "reduceOnly": algo.asked("reduceOnly", "false"),

@@ -204,13 +204,15 @@ def test_amendments_carry_the_new_total_and_the_kind_of_the_order() -> None:
             "instId": "BTC-USDT-SWAP",
             "newSz": "0.3",
             "newSlTriggerPx": "79500",
+            "newSlTriggerPxType": "mark",
             "newSlOrdPx": "-1",
             "algoClOrdId": order_id("s"),
         },
         algo=True,
     )
     assert amend(stop_entry("e"), trigger_price="81500").parameters == {
-        "instId": "BTC-USDT-SWAP", "newTriggerPx": "81500", "algoClOrdId": order_id("e"),
+        "instId": "BTC-USDT-SWAP", "newTriggerPx": "81500", "newTriggerPxType": "last", "newOrdPx": "-1",
+        "algoClOrdId": order_id("e"),
     }  # fmt: skip
 
 
