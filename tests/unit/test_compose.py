@@ -6,12 +6,15 @@ The rules are those of the Compose specification for what the file uses; a new k
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from deploy.native import compose
+from deploy.native import COMPOSE, compose
 
 CONTENT = compose()
 SERVICES: dict[str, dict[str, Any]] = CONTENT["services"]
@@ -140,6 +143,18 @@ def test_dependencies_exist_can_be_waited_for_and_make_no_circle() -> None:
     while ready := {name for name, depends in waits.items() if name not in done and set(depends) <= done}:
         done |= ready
     assert done == set(SERVICES), "services that wait for each other"
+
+
+def test_docker_compose_itself_reads_the_file(tmp_path: Path) -> None:
+    """`config` needs the program only, no engine; it reads the file by the schema and puts it together."""
+    command = ["docker", "compose"]
+    if shutil.which("docker") is None or subprocess.run([*command, "version"], capture_output=True).returncode:
+        pytest.skip("DOCKER COMPOSE IS NOT INSTALLED: the compose file is read by our own rules only")
+    wrong = tmp_path / "wrong.yml"
+    wrong.write_text(COMPOSE.read_text(encoding="utf-8").replace("mem_limit:", "mem_limt:", 1), encoding="utf-8")
+    for file, taken in ((COMPOSE, True), (wrong, False)):
+        done = subprocess.run([*command, "-f", str(file), "config", "--quiet"], capture_output=True, text=True)
+        assert (done.returncode == 0) is taken, done.stderr
 
 
 @pytest.mark.parametrize(
