@@ -85,6 +85,18 @@ def is_secret_key(key: str) -> bool:
     return bool(key) and _SECRET_KEY.search(_CAMEL.sub("_", key)) is not None
 
 
+def secrets_in(environ: Mapping[str, str]) -> list[str]:
+    """Return the values of variables that are secrets by their name: libraries read some that are no setting of ours.
+
+    Not places of files: those are named in complaints.
+    """
+    return [
+        value
+        for name, value in environ.items()
+        if is_secret_key(name) and not name.upper().endswith("_FILE") and not value.startswith("/")
+    ]
+
+
 def redact_event(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Redact a whole structlog event; the last processor before rendering."""
     return {name: redact(value, "" if name in ("event", "logger") else name) for name, value in event.items()}

@@ -19,6 +19,8 @@ from streams.stored import Difference
 from streams.verify import Report, verify
 
 HOUR_S = 3_600.0
+AGAIN_S = 60.0
+"""When a proof is tried again that found the log out of reach."""
 _log = structlog.get_logger("tapeline.verifier")
 
 
@@ -75,7 +77,8 @@ class Verifier:
         while not stop.is_set():
             report = self.once()
             proven = proven and (report is None or report.proven)
-            stop.wait(every_s - self._clock() % every_s)
+            until_next = every_s - self._clock() % every_s
+            stop.wait(until_next if report is not None else min(AGAIN_S, until_next))
         return proven
 
     def _tell(self, report: Report, began: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -96,10 +97,11 @@ def load(
         settings = load_settings(env_file=options.env_file, env_file_given=options.env_file_given, overrides=overrides)
     except SettingsError as error:
         raise CliError(_by_option(str(error), overrides)) from error
-    from services.logs import configure_logs
+    from services.logs import configure_logs, secrets_in
 
     quiet = not service and not options.debug and settings.service.log_level in ("DEBUG", "INFO")
-    configure_logs(level="WARNING" if quiet else settings.service.log_level, secrets=settings.secrets())
+    secrets = [*settings.secrets(), *secrets_in(os.environ)]
+    configure_logs(level="WARNING" if quiet else settings.service.log_level, secrets=secrets)
     return settings
 
 

@@ -86,11 +86,12 @@ class Budget:
         self._reserved -= amount
 
     def left(self, now: int) -> dict[str, float]:
-        """Return the share of the day's tokens and USD that is not spent, 0 to 1; without USD allowed: 0."""
+        """Return the share of the day's tokens and USD that is not spent, 0 to 1; no USD allowed: no such share."""
         self._turn(now)
-        tokens = 1 - self._spent.tokens / self.limit.tokens
-        cost = float(1 - self._spent.cost / self.limit.cost) if self.limit.cost else 0.0
-        return {"tokens": max(0.0, tokens), "cost": max(0.0, cost)}
+        left = {"tokens": 1 - self._spent.tokens / self.limit.tokens}
+        if self.limit.cost:
+            left["cost"] = float(1 - self._spent.cost / self.limit.cost)
+        return {name: max(0.0, share) for name, share in left.items()}
 
     def _turn(self, now: int) -> None:
         if now // DAY > self._day:

@@ -31,6 +31,7 @@ SELECT (SELECT equity FROM equity_points WHERE account_id = %(account)s AND ts_e
         AND ts_event >= %(start)s AND ts_event < %(end)s) AS flows,
        (SELECT coalesce(sum(amount), 0) FROM charges WHERE account_id = %(account)s
         AND ts_event >= %(start)s AND ts_event < %(end)s) AS charges,
+       EXISTS (SELECT FROM equity_points WHERE account_id = %(account)s AND ts_event >= %(end)s) AS complete,
        (SELECT max(drawdown_pct) FROM equity_points
         WHERE account_id = %(account)s AND ts_event >= %(start)s AND ts_event < %(end)s) AS drawdown
 """
@@ -63,7 +64,7 @@ class DayReview:
     """What a day came to. equity_start: at the end of the day before, else the day's first; drawdown_pct: the worst.
 
     flows: paid in less taken out, in equity_end and no result. charges: of the venue outside of trades, positive =
-    received, a result.
+    received, a result. complete: the tables reach beyond the day's end (a new day begins with its equity).
     denied: plans by denial code, most frequent first. state: at the day's end, None where none was ever told.
     """
 
@@ -73,6 +74,7 @@ class DayReview:
     equity_end: Decimal
     flows: Decimal
     charges: Decimal
+    complete: bool
     drawdown_pct: Decimal
     closed: int
     won: int
@@ -104,6 +106,7 @@ def review_day(database: ReadDatabase, account_id: str, day: date) -> DayReview 
         equity_end=equity["last"],
         flows=equity["flows"],
         charges=equity["charges"],
+        complete=equity["complete"],
         drawdown_pct=equity["drawdown"],
         closed=trades["closed"],
         won=trades["won"],
@@ -145,6 +148,8 @@ def text(review: DayReview) -> str:
         + (f" ({codes}{f' and {more} codes more' if more > 0 else ''})." if denied else "."),
         f"Trading is {review.state or 'not begun'}; halted {review.halts} times.",
     ]
+    if not review.complete:
+        lines.append("The tables do not reach the end of the day: this is what was known when it was told.")
     return "\n".join(lines)
 
 

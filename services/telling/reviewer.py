@@ -15,7 +15,9 @@ from services.review.day import DayReview, headline, text
 from services.telling.post import Message, NotTold, post
 
 AFTER_S = 300.0
-"""How long after midnight UTC a day is reviewed: the projector has it by then."""
+"""How long after midnight UTC a day is reviewed at the earliest."""
+WAIT_S = 3600.0
+"""How much longer it waits for tables that do not reach the end of the day: then it tells what there is."""
 RETRY_S = 60.0
 SHOWN_S = 26 * 3600.0
 """How long Alertmanager shows a review: until the next one."""
@@ -52,11 +54,15 @@ class Reviewer:
 
     def once(self) -> None:
         """Tell the newest day that is over, unless that was done; a failure is tried again by the next call."""
-        day = (datetime.fromtimestamp(self._clock() - AFTER_S, UTC) - timedelta(days=1)).date()
+        now = datetime.fromtimestamp(self._clock() - AFTER_S, UTC)
+        day = (now - timedelta(days=1)).date()
         if day == self._done:
             return
         try:
             review = self._review_of(day)
+            complete = review is not None and review.complete
+            if not complete and (now - timedelta(seconds=WAIT_S)).date() == day:
+                return  # the projector is not there yet
             if review is not None:
                 post(self._url, message_of(review))
         except (DatabaseUnavailable, NotTold) as error:

@@ -52,3 +52,7 @@ def test_an_attempt_nobody_reported_counts_at_its_most() -> None:
         unreported_tokens=300, unreported_cost=Money(D("0.4")),
     )  # fmt: skip
     assert spent_by(event) == Amount(330, D("0.5"))
+
+
+def test_where_no_usd_may_be_spent_no_share_of_it_is_left_to_watch() -> None:
+    assert Budget(Amount(1000, D(0))).left(NOON) == {"tokens": 1.0}

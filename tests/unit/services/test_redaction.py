@@ -12,7 +12,7 @@ import pytest
 import structlog
 
 from services import logs
-from services.logs import REDACTED, configure_logs, redact, redact_text
+from services.logs import REDACTED, configure_logs, redact, redact_text, secrets_in
 
 PLANTED = "plantedV4lue-9f8e7d6c5b4a"
 
@@ -101,6 +101,17 @@ def _log_it_every_way(log: Any) -> None:
         raise ConnectionError(f"cannot reach postgresql://tapeline:{PLANTED}@db/tapeline")
     except ConnectionError:
         log.exception("failed")
+
+
+def test_secrets_of_libraries_are_found_by_the_names_of_their_variables() -> None:
+    environ = {
+        "AWS_SECRET_ACCESS_KEY": PLANTED,
+        "VERTEXAI_CREDENTIALS": "planted-too",
+        "OKX_API_KEY_FILE": "/run/secrets/okx_api_key",
+        "SSH_AUTH_SOCK": "/tmp/agent.1",
+        "HOME": "/root",
+    }
+    assert secrets_in(environ) == [PLANTED, "planted-too"]
 
 
 def test_structlog_and_stdlib_loggers_write_redacted_json_lines(output: io.StringIO) -> None:

@@ -106,4 +106,8 @@ def test_it_runs_until_it_is_stopped(desk: Desk) -> None:
     waiting.is_set = stop.is_set  # type: ignore[method-assign]
     assert desk.verifier.run(every_s=86_400.0, stop=waiting)
     assert waited == [85_400.0], "the clock says 00:16:40 UTC: the next proof is at midnight"
+    desk.away = True
+    stop.clear()
+    assert desk.verifier.run(every_s=86_400.0, stop=waiting)
+    assert waited[1:] == [60.0], "a log that was out of reach is tried again, not a day later"
     assert desk.value("last_proof_timestamp_seconds") == 1_000.0
