@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from hypothesis import settings
 
 from tests.kafka_fixture import kafka_broker, kafka_url
 from tests.postgres_fixture import (
@@ -16,6 +17,11 @@ from tests.postgres_fixture import (
     postgres,
     shared_data,
 )
+
+settings.register_profile(
+    "tapeline", deadline=None
+)  # on a loaded machine any example may take long; that breaks no rule
+settings.load_profile("tapeline")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
