@@ -97,6 +97,7 @@ class OkxParser:
         self._indexed = indexed or {}
         self._books: dict[str, _OpenBook] = {}
         self._settled: dict[str, int] = {}
+        self._awaited: dict[str, int] = {}
         self._handlers: dict[str, Callable[[dict[str, Any], str, int], list[Parsed]]] = {
             "trades": self._trade,
             "trades-all": self._trade,
@@ -221,14 +222,36 @@ class OkxParser:
         forecast = FundingRate(instrument_id, Rate(rate), Micros(due), None if after is None else Micros(after))
         stamped = row if row.get("ts") else {"ts": row["fundingTime"]}
         found = [_tick(stamped, ts_ingest, RANK_CONTEXT, instrument_id, f"{stamped['ts']}|{due}", forecast)]
-        if row.get("settState") == "settled" and row.get("settFundingRate") and row.get("prevFundingTime"):
-            last = milliseconds(row["prevFundingTime"], "prevFundingTime")
-            if self._settled.get(instrument_id) != last:
-                self._settled[instrument_id] = last
-                settled_rate = Rate(number(row["settFundingRate"], "settFundingRate", "Rate"))
-                settled = FundingSettled(instrument_id, settled_rate, Micros(last), Micros(due))
-                found.insert(0, _tick(stamped, ts_ingest, RANK_SETTLED, instrument_id, str(last), settled))
+        last = self._settled_now(row, instrument_id, due, after, found[0].ts_event)
+        if last is not None:
+            settled_rate = Rate(number(row["settFundingRate"], "settFundingRate", "Rate"))
+            settled = FundingSettled(instrument_id, settled_rate, Micros(last), Micros(due))
+            found.insert(0, _tick(stamped, ts_ingest, RANK_SETTLED, instrument_id, str(last), settled))
         return found
+
+    def _settled_now(self, row: dict[str, Any], instrument_id: str, due: int, after: int | None, ts: int) -> int | None:
+        """Return the moment of the settlement a row tells of; None: there is none, or it was told before.
+
+        The moment is ``prevFundingTime`` where the row has it: a reply does, the channel need not. Else it is the one
+        that was awaited until ``fundingTime`` moved on. One that moves before its time was put off or brought forward;
+        after more than one interval the rate is not that of the one awaited, and nothing is told.
+        """
+        awaited = self._awaited.setdefault(instrument_id, due)
+        if ts < awaited:
+            awaited = self._awaited[instrument_id] = due
+        if row.get("settState") != "settled" or not row.get("settFundingRate"):
+            return None
+        self._awaited[instrument_id] = due
+        if row.get("prevFundingTime"):
+            last = milliseconds(row["prevFundingTime"], "prevFundingTime")
+        elif awaited < due and (after is None or due - awaited <= after - due):
+            last = awaited
+        else:
+            return None
+        if self._settled.get(instrument_id) == last:
+            return None
+        self._settled[instrument_id] = last
+        return last
 
     def _candle(self, row: Sequence[str], instrument_id: str, ts_ingest: int, timeframe: str) -> list[Parsed]:
         """Return a closed bar. Source: OKX v5: field 8 is ``confirm``; base volume is field 6 for swaps, 5 for spot."""

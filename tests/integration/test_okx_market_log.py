@@ -13,7 +13,16 @@ import pytest
 
 from schemas.codec import encode
 from schemas.events.data import BarClosed, GapClosed, GapOpened, TickQuarantined
-from schemas.events.market import Channel, FeedState, FeedStatus, FundingSettled, InstrumentDefined, Trade, VenueBar
+from schemas.events.market import (
+    Channel,
+    FeedState,
+    FeedStatus,
+    FundingRate,
+    FundingSettled,
+    InstrumentDefined,
+    Trade,
+    VenueBar,
+)
 from services.bootstrap import build_trader
 from services.gateways.okx.market.errors import VenueRefused, VenueUnreachable
 from services.sole_writer import Displaced
@@ -21,8 +30,8 @@ from streams.batch import run_batch
 from streams.log.base import NewRecord
 from streams.log.memory import MemoryLog
 from tests.builders import message
-from tests.fakes.okx import Fault
-from tests.okx_gateway import BTC, ETH, Stand, drive, outputs
+from tests.fakes.okx import Fault, Frame
+from tests.okx_gateway import BTC, ETH, QUICK, Stand, drive, outputs
 
 OPEN, LOST, RESYNCED, ENDED = FeedState.OPEN, FeedState.LOST, FeedState.RESYNCED, FeedState.ENDED
 STOPPED, AWAY = "the gateway was stopped", "the gateway was away"
@@ -166,6 +175,62 @@ def test_a_settlement_missed_is_fetched_and_told_once() -> None:
             await stand.until(lambda: FundingSettled in {type(e) for _, e in stand.ticks()})
         settled = [e for e in stand.of(FundingSettled) if e.funding_rate]
         assert [e.funding_rate for e in settled] == [Decimal("0.0007")]
+
+    drive(scenario, channels="funding,bars")
+
+
+def test_a_settlement_is_told_as_it_happens_and_once_whatever_the_channel_repeats() -> None:
+    async def scenario(stand: Stand) -> None:
+        market = stand.okx.venue.market(BTC)
+        async with stand.gateway():
+            await stand.until_said(Channel.FUNDING, OPEN)
+            market.set_funding("0.0007", time_ms=stand.okx.clock.now_ms())
+            moment, _ = market.settle_funding()
+            await stand.until(lambda: bool(stand.of(FundingSettled)))
+            market.set_funding("0.0002")
+            market.pushes_last_settlement = True
+            market.set_funding("0.0003")
+            await stand.until(lambda: stand.of(FundingRate)[-1].funding_rate == Decimal("0.0003"))
+        (settled,) = stand.of(FundingSettled)
+        assert (settled.funding_rate, settled.ts_funding) == (Decimal("0.0007"), moment * 1000)
+        assert not any("funding-rate-history" in path for _, path in stand.okx.requests)
+
+    drive(scenario, channels="funding,bars")
+
+
+def test_a_settlement_the_channel_does_not_tell_is_asked_for() -> None:
+    async def scenario(stand: Stand) -> None:
+        market = stand.okx.venue.market(BTC)
+        async with stand.gateway(patience=replace(QUICK, settlement=0.3)):
+            await stand.until_said(Channel.FUNDING, OPEN)
+            market.set_funding("0.0007", time_ms=stand.okx.clock.now_ms())
+            stand.okx.faults.plan("funding-rate", Frame.LOSE, times=1)
+            market.settle_funding()
+            await stand.until(lambda: bool(stand.of(FundingSettled)))
+            market.set_funding("0.0002")
+            await stand.until(lambda: stand.of(FundingRate)[-1].funding_rate == Decimal("0.0002"))
+        assert [e.funding_rate for e in stand.of(FundingSettled)] == [Decimal("0.0007")]
+        assert stand.counters.disconnects == 0
+
+    drive(scenario, channels="funding,bars")
+
+
+def test_a_settlement_that_was_awaited_when_the_gateway_stopped_is_asked_for() -> None:
+    """The history does not have it yet when the next gateway begins, and the channel speaks of the one after."""
+
+    async def scenario(stand: Stand) -> None:
+        market = stand.okx.venue.market(BTC)
+        async with stand.gateway():
+            await stand.until_said(Channel.FUNDING, OPEN)
+            market.set_funding("0.0007", time_ms=stand.okx.clock.now_ms())
+            await stand.until(lambda: bool(stand.of(FundingRate)))
+        market.settle_funding()
+        (row,), market.funding.settled = list(market.funding.settled), []
+        async with stand.gateway(patience=replace(QUICK, settlement=0.3)):
+            await stand.until_said(Channel.FUNDING, OPEN, LOST, RESYNCED)
+            market.funding.settled = [row]
+            await stand.until(lambda: bool(stand.of(FundingSettled)))
+        assert [e.funding_rate for e in stand.of(FundingSettled)] == [Decimal("0.0007")]
 
     drive(scenario, channels="funding,bars")
 

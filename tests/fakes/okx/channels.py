@@ -94,7 +94,7 @@ def _first_market(venue: Venue, channel: str, inst_id: str) -> list[Push]:
         "bbo-tbt": market.top(1),
         "tickers": market.ticker_row(),
         "mark-price": market.mark_row(),
-        "funding-rate": market.funding_row(),
+        "funding-rate": market.pushed_funding_row(),
     }
     if channel.startswith("books") and channel != "books5":
         return [Push(channel, [market.snapshot()], action="snapshot")]

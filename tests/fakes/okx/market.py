@@ -46,6 +46,7 @@ class Market:
         self.next_trade_id = 700_000_000
         self.candles: dict[str, dict[int, list[str]]] = {}
         self.mark_candles: dict[str, dict[int, list[str]]] = {}
+        self.pushes_last_settlement = False
         now = clock.now_ms()
         self.funding = Funding(time_ms=now - now % (8 * HOUR_MS) + 8 * HOUR_MS)
         step, size = instrument.tick, Decimal(1000)
@@ -174,7 +175,7 @@ class Market:
         self.funding.rate = Decimal(rate)
         self.funding.time_ms = self.funding.time_ms if time_ms is None else time_ms
         self.funding.interval_h = self.funding.interval_h if interval_h is None else interval_h
-        self._push("funding-rate", [self.funding_row()])
+        self._push("funding-rate", [self.pushed_funding_row()])
 
     def settle_funding(self) -> tuple[int, Decimal]:
         """Close the running period: its forecast becomes the settled rate. Returns its time and rate."""
@@ -182,11 +183,11 @@ class Market:
         settled = (funding.time_ms, funding.rate)
         funding.settled.append((funding.time_ms, funding.rate, funding.rate))
         funding.time_ms += funding.interval_h * HOUR_MS
-        self._push("funding-rate", [self.funding_row()])
+        self._push("funding-rate", [self.pushed_funding_row()])
         return settled
 
     def funding_row(self) -> Row:
-        """Return the row of ``/public/funding-rate`` and its channel."""
+        """Return the row of ``/public/funding-rate``."""
         funding, last = self.funding, self.funding.settled[-1] if self.funding.settled else None
         return {
             "formulaType": "withRate",
@@ -207,6 +208,13 @@ class Market:
             "settState": "settled",
             "ts": self._ts(),
         }
+
+    def pushed_funding_row(self) -> Row:
+        """Return the row of the funding channel, which does not document the settlement before this one."""
+        row = self.funding_row()
+        if not self.pushes_last_settlement:
+            del row["prevFundingTime"]
+        return row
 
     # --- rows
 

@@ -117,6 +117,33 @@ def test_okx_marks_indexes_and_funding_with_each_settlement_once(tmp_path: Path)
     assert (found[3].funding_rate, found[3].ts_funding) == (Decimal("0.0001"), (T + 1) * 1000)
 
 
+def funding_row(ms: int, due: int, after: int, state: str = "settled", rate: str = "0.0003") -> str:
+    """Return a row of the channel, which need not say which settlement was the last; times in ms after T."""
+    times = {"ts": str(T + ms), "fundingTime": str(T + due), "nextFundingTime": str(T + after)}
+    return okx("funding-rate", {"fundingRate": "0.0001", "settState": state, "settFundingRate": rate, **times})
+
+
+def settlements(tmp_path: Path, *lines: str) -> list[tuple[str, int]]:
+    found = of(recorded(tmp_path, *lines), FundingSettled)
+    return [(str(event.funding_rate), event.ts_funding // 1000 - T) for event in found]
+
+
+def test_a_settlement_is_the_one_that_was_awaited_until_the_next_one_is(tmp_path: Path) -> None:
+    rows = [funding_row(0, 80, 160, rate="0.0009"), funding_row(80, 80, 160, "processing"),
+            funding_row(81, 160, 240, "processing"), funding_row(82, 160, 240), funding_row(83, 160, 240),
+            funding_row(161, 200, 240, rate="-0.0002")]  # fmt: skip
+    assert settlements(tmp_path, *rows) == [("0.0003", 80), ("-0.0002", 160)]
+
+
+def test_a_settlement_put_off_or_brought_forward_is_none(tmp_path: Path) -> None:
+    assert settlements(tmp_path, funding_row(0, 80, 160), funding_row(10, 90, 160), funding_row(20, 40, 80)) == []
+
+
+def test_after_more_than_one_interval_the_rate_is_of_another_settlement(tmp_path: Path) -> None:
+    rows = [funding_row(0, 80, 160), funding_row(170, 240, 320), funding_row(241, 320, 400, rate="0.0004")]
+    assert settlements(tmp_path, *rows) == [("0.0004", 240)]
+
+
 def test_only_closed_okx_bars_count_and_what_is_not_read_is_counted(tmp_path: Path) -> None:
     lines = [
         okx("candle1m", [*CANDLE, "0"]),

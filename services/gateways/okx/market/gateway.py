@@ -105,6 +105,8 @@ class MarketGateway:
         for name, ts_open in tail.bars.items():
             self._bars.take(name, ts_open)
         self._translator.settled.update(tail.settled)
+        for name, due in tail.due.items():
+            self._translator.settlements.announced(name, due, due)
         now = self._clock.now()
         holes = self._holes(now)
         first = min((hole.first for hole in holes), default=now)
@@ -251,6 +253,7 @@ class MarketGateway:
                 self._links[self._books[name].link].fail(f"no snapshot of {name} in {self._patience.snapshot:.0f} s")
         self._refresh(now)
         await self._chase_bars()
+        await self._chase_settlements()
 
     # -- bars, funding, instruments -------------------------------------------------------------------------------
 
@@ -297,10 +300,23 @@ class MarketGateway:
         since = self._board.lost_since((instrument_id, Channel.FUNDING))
         if since is None:
             return
-        since = max(since - SETTLED_MARGIN_US, self._translator.settled.get(instrument_id, 0))
+        await self._fetch_settlements(instrument_id, since - SETTLED_MARGIN_US)
+
+    async def _fetch_settlements(self, instrument_id: str, since: int) -> None:
+        since = max(since, self._translator.settled.get(instrument_id, 0))
         for parsed in await missing_settlements(self._api, instrument_id, since, local_now()):
             if self._translator.take_settlement(instrument_id, parsed.ts_event):
                 self._out.append(parsed)
+
+    async def _chase_settlements(self) -> None:
+        """Ask for settlements that the channel should have told by now."""
+        wait_us = int(self._patience.settlement * SECOND)
+        told = self._translator.settled
+        for name, moment in self._translator.settlements.overdue(self._clock.now(), wait_us, told):
+            try:
+                await self._fetch_settlements(name, moment - 1)
+            except (VenueUnreachable, VenueRefused) as error:
+                _log.warning("settlement not fetched", instrument_id=name, reason=str(error))
 
     async def _told(self, row: dict[str, Any]) -> None:
         """Take in the venue's word on an instrument; write it if anything but its tiers has changed."""

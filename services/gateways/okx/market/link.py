@@ -32,7 +32,7 @@ class Patience:
 
     acknowledge: of all subscriptions. snapshot: of a book subscribed again. bar: after its close, then it is asked for.
     first_wait, longest_wait: between dials. recovered: a connection that lasted this long starts counting anew.
-    question: before a question over REST is asked again, doubled each time.
+    question: before a question over REST is asked again, doubled each time. settlement: after its moment, likewise.
     """
 
     acknowledge: float = 30.0
@@ -42,6 +42,7 @@ class Patience:
     longest_wait: float = 60.0
     recovered: float = 60.0
     question: float = 0.25
+    settlement: float = 60.0
 
     def wait_before(self, attempt: int, chance: float) -> float:
         """Return the seconds before the ``attempt``-th dial in a row (from 1): half sure, half ``chance`` in [0, 1)."""

@@ -46,13 +46,15 @@ _CHANNELS: dict[type[Event], Channel] = {
 class Tail:
     """What the end of the log says.
 
-    bars: open time of the newest 1m bar. settled: newest settlement. trade_ids: newest first. last: time of a channel's
-    newest live message. states: what was last said of a channel. empty: there is no tick at all.
+    bars: open time of the newest 1m bar. settled: newest settlement. due: the settlement that was awaited. trade_ids:
+    newest first. last: time of a channel's newest live message. states: what was last said of a channel. empty: there
+    is no tick at all.
     """
 
     empty: bool
     bars: dict[str, int] = field(default_factory=dict)
     settled: dict[str, int] = field(default_factory=dict)
+    due: dict[str, int] = field(default_factory=dict)
     trade_ids: dict[str, list[str]] = field(default_factory=dict)
     last: dict[Lane, int] = field(default_factory=dict)
     states: dict[Lane, FeedState] = field(default_factory=dict)
@@ -71,6 +73,8 @@ class Tail:
             self.last.setdefault((name, channel), envelope.ts_event)
         if isinstance(event, VenueBar) and event.timeframe == BAR_TIMEFRAME:
             self.bars[name] = max(self.bars.get(name, 0), event.ts_open)
+        elif isinstance(event, FundingRate):
+            self.due.setdefault(name, event.ts_funding)
         elif isinstance(event, FundingSettled):
             self.settled[name] = max(self.settled.get(name, 0), event.ts_funding)
         elif isinstance(event, Trade) and len(ids := self.trade_ids.setdefault(name, [])) < TRADE_IDS_KEPT:

@@ -17,6 +17,7 @@ from schemas.events.market import (
     FeedOrigin,
     FeedState,
     FeedStatus,
+    FundingRate,
     FundingSettled,
     InstrumentKind,
     LineQuarantined,
@@ -30,6 +31,7 @@ from services.gateways.okx.market.board import SOURCE, ChannelBoard
 from services.gateways.okx.market.counters import MarketCounters
 from services.gateways.okx.market.errors import TooManyBadFrames
 from services.gateways.okx.market.ledger import BarLedger, Place, TradeLedger
+from services.gateways.okx.market.settlements import SettlementWatch
 from services.gateways.okx.market.subscriptions import INSTRUMENTS, Subscription
 
 _BAD = (ValueError, ArithmeticError, LookupError, TypeError, AttributeError, FeedError)
@@ -109,10 +111,12 @@ class Translator:
         self._unused = FileCount(SOURCE, "OKX WebSocket", "OKX")
         self._bad_in_window = 0
         self.settled: dict[str, int] = {}
+        self.settlements = SettlementWatch()
         self._keep: dict[type, Callable[[Parsed, list[Action]], bool]] = {
             Trade: self._keep_trade,
             VenueBar: self._keep_bar,
             FeedStatus: self._keep_status,
+            FundingRate: self._keep_forecast,
             FundingSettled: self._keep_settlement,
         }
 
@@ -190,6 +194,10 @@ class Translator:
         else:
             self._counters.repeats += 1
         return False
+
+    def _keep_forecast(self, parsed: Parsed, _actions: list[Action]) -> bool:
+        self.settlements.announced(parsed.instrument_id, parsed.event.ts_funding, parsed.ts_event)  # type: ignore[attr-defined]
+        return True
 
     def _keep_settlement(self, parsed: Parsed, _actions: list[Action]) -> bool:
         return self.take_settlement(parsed.instrument_id, parsed.event.ts_funding)  # type: ignore[attr-defined]
