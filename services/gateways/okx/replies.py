@@ -66,7 +66,8 @@ CATEGORIES = {
 AMEND_RESULTS = {"0": AmendResult.DONE, "1": AmendResult.CANCELED, "-1": AmendResult.REVERTED}
 """Source: OKX v5, order channel: -1 failure, 0 success, 1 canceled because the amendment failed."""
 MARKET_TYPES = ("market", "optimal_limit_ioc")
-LIQUIDATION_SUBTYPES = frozenset(map(str, (*range(100, 108), 110, 111)))
+LIQUIDATION_SUBTYPES = frozenset(map(str, range(100, 108)))
+"""Not 110 and 111: they turn one currency into another while an account is liquidated, and close no position."""
 ADL_SUBTYPES = frozenset({"125", "126", "127", "128"})
 BILL_KINDS = {
     "1": BillKind.TRANSFER,

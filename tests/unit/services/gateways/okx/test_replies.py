@@ -288,7 +288,7 @@ def test_a_short_position_is_negative_in_either_mode(side: str, size: str, signe
 @pytest.mark.parametrize(
     ("subtype", "category"),
     [("1", "NORMAL"), ("5", "NORMAL"), ("", "NORMAL"), ("100", "LIQUIDATION"), ("107", "LIQUIDATION"), ("125", "ADL"),
-     ("128", "ADL"), ("108", "NORMAL")],
+     ("128", "ADL"), ("108", "NORMAL"), ("110", "NORMAL"), ("111", "NORMAL")],
 )  # fmt: skip
 def test_forced_fills_are_known_over_rest_too(recorded: Recorded, subtype: str, category: str) -> None:
     row = {**recorded.row("http_transaction_detail"), "subType": subtype}
