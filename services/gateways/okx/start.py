@@ -20,7 +20,7 @@ from schemas.settings import TradingSettings, Venue
 from schemas.values import plain
 from services.gateways.okx.clock import REFUSE_US, WARN_US
 from services.gateways.okx.facts import AccountConfig, FeeRates, PositionMode
-from services.gateways.okx.hosts import Hosts, hosts
+from services.gateways.okx.hosts import Hosts, hosts, unlisted_swaps
 from services.settings import ServiceSettings, Settings
 
 if TYPE_CHECKING:
@@ -70,6 +70,8 @@ def shut_gates(settings: Settings) -> list[str]:
         return reasons
     reasons += [f"{variable} is missing; mode {service.mode} needs it" for variable, _ in _missing_keys(service)]
     reasons += list(_open_lines(service))
+    unlisted = unlisted_swaps(service.okx_region, settings.trading.instruments_allowed)
+    reasons += [] if unlisted is None else [unlisted]
     if service.mode == "live":
         if not service.live_trading_enabled:
             reasons.append("LIVE_TRADING_ENABLED: is false; real orders need true")

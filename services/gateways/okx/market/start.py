@@ -14,8 +14,10 @@ from schemas.settings import TradingSettings
 from services.bootstrap import prepare_log
 from services.feeds.feed import PRODUCER, WARMUP
 from services.feeds.model import Run
+from services.gateways.okx.hosts import hosts, unlisted_swaps
 from services.gateways.okx.market.clock import local_now, measured_clock
 from services.gateways.okx.market.counters import MarketCounters
+from services.gateways.okx.market.errors import VenueRefused
 from services.gateways.okx.market.gateway import MarketGateway
 from services.gateways.okx.market.ledger import BAR_US
 from services.gateways.okx.market.link import Dial, Inbox, Link, Patience
@@ -30,18 +32,6 @@ from streams.log.base import EventLog
 
 INBOX = 10_000
 """Frames held at most: five seconds at 2,000 a second."""
-REST_URLS = {"global": "https://www.okx.com", "eea": "https://eea.okx.com", "us": "https://us.okx.com"}
-WS_URLS = {
-    "global": "wss://ws.okx.com:8443/ws/v5",
-    "eea": "wss://wseea.okx.com:8443/ws/v5",
-    "us": "wss://wsus.okx.com:8443/ws/v5",
-}
-DEMO_WS_URLS = {
-    "global": "wss://wspap.okx.com:8443/ws/v5",
-    "eea": "wss://wseeapap.okx.com:8443/ws/v5",
-    "us": "wss://wsuspap.okx.com:8443/ws/v5",
-}
-"""Hosts by region. Source: OKX v5, overview: production and demo trading services."""
 _log = structlog.get_logger("tapeline.gateway.okx.market")
 
 
@@ -58,6 +48,7 @@ class MarketOptions:
     shard: int = 0
     shards: int = 1
     warmup_us: int = WARMUP // timedelta(microseconds=1)
+    region: str = "global"
     refresh_s: float = 3_600.0
     inbox: int = INBOX
     simulated: bool = False
@@ -67,14 +58,16 @@ class MarketOptions:
 
 def market_options(service: ServiceSettings, shards: int) -> MarketOptions:
     """Return the options that follow from the service settings; demo trading has market data of its own."""
-    streams = DEMO_WS_URLS if service.mode == "demo" else WS_URLS
+    demo, region = service.mode == "demo", service.okx_region
+    where = hosts(region, demo=demo, rest_url=service.okx_rest_url, ws_url=service.okx_ws_url)
     return MarketOptions(
-        rest_url=service.okx_rest_url or REST_URLS[service.okx_region],
-        ws_url=service.okx_ws_url or streams[service.okx_region],
+        rest_url=where.rest,
+        ws_url=where.ws,
+        region=region,
         channels=parse_channels(service.okx_channels),
         shard=service.shard,
         shards=shards,
-        simulated=service.mode == "demo",
+        simulated=demo,
     )
 
 
@@ -93,6 +86,8 @@ async def run_market_gateway(
     """
     counts = counters or MarketCounters()
     wanted = settings.instruments_allowed if instruments is None else tuple(instruments)
+    if (unlisted := unlisted_swaps(options.region, wanted)) is not None:
+        raise VenueRefused(unlisted)
     exchange = public_exchange(
         rest_url=options.rest_url,
         ws_url=options.ws_url,

@@ -17,9 +17,12 @@ from schemas.settings import TradingSettings
 from services.gateways.okx import start
 from services.gateways.okx.facts import AccountConfig, FeeRates, PositionMode
 from services.gateways.okx.hosts import hosts
+from services.gateways.okx.market.errors import VenueRefused
+from services.gateways.okx.market.start import market_options, run_market_gateway
 from services.gateways.okx.start import StartRefused, StartReport, confirmation, open_client, shut_gates
 from services.gateways.okx.venue import VenueUnavailable
 from services.settings import Settings, load_settings
+from streams.log.memory import MemoryLog
 from tests.fakes.okx import DEMO_KEY, LIVE_KEY, ApiKey, FakeOkx
 from tests.fakes.okx.errors import GENERAL
 
@@ -130,6 +133,31 @@ def test_hosts_follow_region_and_mode() -> None:
     assert start.venue_hosts(settings(LIVE, OKX_REGION="eea").service).rest == "https://eea.okx.com"
     assert start.venue_hosts(settings(DEMO).service).demo is True
     assert start.venue_hosts(settings(LIVE).service).demo is False
+
+
+@pytest.mark.parametrize("region", ["global", "eea", "us"])
+@pytest.mark.parametrize("environ", [{}, DEMO, LIVE])
+def test_the_market_gateway_asks_the_hosts_of_region_and_mode(environ: dict[str, str], region: str) -> None:
+    options = market_options(settings(environ, OKX_REGION=region).service, 1)
+    there = hosts(region, demo=environ is DEMO)
+    assert (options.rest_url, options.ws_url, options.simulated) == (there.rest, there.ws, there.demo)
+
+
+@pytest.mark.parametrize("environ", [DEMO, LIVE])
+def test_a_region_without_usdt_swaps_refuses_them_and_takes_spot_pairs(environ: dict[str, str]) -> None:
+    (reason,) = shut_gates(settings(environ, OKX_REGION="eea", TAPELINE_INSTRUMENTS_ALLOWED="ETH-USDT-SWAP,BTC-USDT"))
+    assert reason.startswith("OKX_REGION=eea: OKX lists no USDT swaps there (60018)")
+    assert "take ETH-USDT-SWAP out of TAPELINE_INSTRUMENTS_ALLOWED" in reason
+    assert shut_gates(settings(environ, OKX_REGION="eea", TAPELINE_INSTRUMENTS_ALLOWED="BTC-USDT")) == []
+
+
+def test_a_paper_feed_of_a_region_without_usdt_swaps_is_refused_before_anything_is_asked() -> None:
+    options = market_options(settings({}, OKX_REGION="eea").service, 1)
+    run = run_market_gateway(
+        MemoryLog(), TradingSettings(), options, stopped=lambda: True, instruments=["BTC-USDT-SWAP"]
+    )
+    with pytest.raises(VenueRefused, match="OKX_REGION=eea"):
+        asyncio.run(run)
 
 
 # --- What the account says
