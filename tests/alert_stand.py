@@ -87,6 +87,17 @@ def running(folder: Path, database: str, ears: Ears) -> Iterator[Stand]:
 
 
 @contextmanager
+def only_alertmanager(folder: Path) -> Iterator[str]:
+    """Start an Alertmanager with the stack's own rules and nobody to tell; yields its address."""
+    port = free_port()
+    config = ROOT / "deploy" / "alertmanager" / "alertmanager.yml"
+    with _process(folder, "alertmanager", require("alertmanager"), config, port):
+        url = f"http://127.0.0.1:{port}"
+        eventually(lambda: _answers(f"{url}/-/ready"), "Alertmanager")
+        yield url
+
+
+@contextmanager
 def _projecting(folder: Path, database: str, stop: Alarm) -> Iterator[tuple[MeteredProjector, int]]:
     log = SqliteLog(folder / "log.db", read_only=True)
     with MeteredProjector(log, database) as projector:

@@ -24,7 +24,7 @@ from services.metrics.catalog import Metrics, Service
 from services.query.database import ReadDatabase
 from services.review.day import review_day
 from services.telling.reviewer import AFTER_S, Reviewer
-from tests.alert_stand import Stand, running
+from tests.alert_stand import Stand, only_alertmanager, running
 from tests.ears import Ears, Heard, listening
 from tests.events import envelope, sample
 from tests.postgres_fixture import create_database
@@ -132,6 +132,32 @@ def test_missing_protection_is_told(stand: Stand, ears: Ears) -> None:
     stand.projector._meter.take("orders", missed, sample(ProtectionMissing, 1))
     told = _told(ears, "has had no live stop for")
     assert _is_in_the_docs(told["Telegram"])
+
+
+@pytest.fixture(scope="module")
+def alertmanager(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with only_alertmanager(tmp_path_factory.mktemp("hushed")) as url:
+        yield url
+
+
+@pytest.mark.parametrize(
+    ("down", "hushed"), [("llm", []), ("market", ["FeedStale"]), ("projector", ["FeedStale", "ProjectorLag"])]
+)
+def test_a_service_that_is_down_hushes_only_what_it_explains(alertmanager: str, down: str, hushed: list[str]) -> None:
+    def hand_over(**more: str) -> None:
+        alerts = [("ServiceDown", down), ("FeedStale", "projector"), ("ProjectorLag", "projector")]
+        body = [{"labels": {"alertname": name, "job": job}, **more} for name, job in alerts]
+        httpx.post(f"{alertmanager}/api/v2/alerts", json=body, timeout=10).raise_for_status()
+
+    def suppressed() -> list[str]:
+        found = httpx.get(f"{alertmanager}/api/v2/alerts", timeout=10).json()
+        return sorted(a["labels"]["alertname"] for a in found if a["status"]["state"] == "suppressed")
+
+    hand_over()
+    try:
+        eventually(lambda: suppressed() == hushed, f"{hushed} hushed")
+    finally:
+        hand_over(endsAt="2025-01-01T00:00:00Z")
 
 
 def test_the_review_of_a_day_adds_up_and_is_told_once(stand: Stand, ears: Ears, database: ReadDatabase) -> None:
