@@ -187,9 +187,15 @@ def test_account_key_and_fees() -> None:
         assert (config.account_level, config.position_mode) == (2, PositionMode.NET)
         assert config.permissions == {"read_only", "trade"}
         assert config.ip_addresses == ()
-        swap, spot = [await desk.client.fee_rates(kind) for kind in (InstrumentKind.SWAP, InstrumentKind.SPOT)]
+        fees = desk.client.fee_rates
+        swap = await fees(InstrumentKind.SWAP, ["BTC-USDT-SWAP", "ETH-USDT-SWAP"])
+        spot = await fees(InstrumentKind.SPOT, ["BTC-USDT"])
         assert (swap.maker, swap.taker) == (d("0.0002"), d("0.0005"))
         assert (spot.maker, spot.taker) == (d("0.0008"), d("0.001"))
+        desk.okx.venue.instruments["ETH-USDT-SWAP"].group = "2"
+        of_both = await fees(InstrumentKind.SWAP, ["BTC-USDT-SWAP", "ETH-USDT-SWAP"])
+        assert (of_both.maker, of_both.taker) == (d("0.001"), d("0.0015"))
+        assert await fees(InstrumentKind.SWAP) == of_both  # no instrument named: the worst there are
         assert abs(await desk.client.server_time() - desk.now()) < 1_000_000
 
     at_desk(scenario)

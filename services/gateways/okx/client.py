@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -207,10 +208,17 @@ class OkxClient:
         row = await self._questions.row("account/config")
         return read_all("account/config", [row], replies.account_config)[0]
 
-    async def fee_rates(self, kind: InstrumentKind) -> FeeRates:
+    async def fee_rates(self, kind: InstrumentKind, instrument_ids: Sequence[str] = ()) -> FeeRates:
         """See VenueClient."""
         row = await self._questions.row("account/trade-fee", {"instType": kind.value})
-        return read_all("account/trade-fee", [row], replies.fee_rates)[0]
+        groups = {await self._fee_group(kind, name) for name in instrument_ids}
+        return read_all("account/trade-fee", [row], partial(replies.fee_rates, groups=groups))[0]
+
+    async def _fee_group(self, kind: InstrumentKind, instrument_id: str) -> str:
+        """Return the fee group of an instrument; empty: not known."""
+        wanted = {"instType": kind.value, "instId": instrument_id}
+        rows = await self._questions.rows("public/instruments", wanted, public=True)
+        return next((str(row.get("groupId") or "") for row in rows if row.get("instId") == instrument_id), "")
 
     async def closed_positions(self, since: Micros) -> Sequence[ClosedPosition]:
         """See VenueClient."""

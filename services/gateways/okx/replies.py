@@ -6,7 +6,7 @@ at. Signs: OKX's fees are negative when paid and ours positive; a short position
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from decimal import Decimal
 
 from schemas.events.common import Liquidity, MarginMode, OrderType, PositionSide, QuantityUnit, Side, TriggerPriceType
@@ -335,9 +335,23 @@ def switch_time(row: Row) -> Micros | None:
     return fields.moment({"triggerTime": value + "000" if len(value) == 10 else value}, "triggerTime")
 
 
-def fee_rates(row: Row) -> FeeRates:
-    """Return maker and taker fee; those of USDT swaps have names of their own (``makerU``). Raises PayloadError."""
+def fee_rates(row: Row, groups: Collection[str] = ()) -> FeeRates:
+    """Return the worst maker and the worst taker fee of these fee groups; of all of them where one is not known.
+
+    The fields of before (2026-07: struck out), in which USDT swaps had names of their own (``makerU``), count where
+    there is no group. Raises PayloadError.
+    """
+    listed = row.get("feeGroup") or []
+    if not isinstance(listed, list) or not all(isinstance(entry, dict) for entry in listed):
+        raise PayloadError(f"feeGroup={str(listed)[:40]!r}: expected a list of groups")
     suffix = "U" if fields.text(row, "makerU") and fields.text(row, "takerU") else ""
+    known = {fields.required(entry, "groupId"): _rates(entry) for entry in listed} or {"": _rates(row, suffix)}
+    wanted = [known[name] for name in groups if name in known]
+    worst = wanted if wanted and len(wanted) == len(groups) else list(known.values())
+    return FeeRates(max(rates.maker for rates in worst), max(rates.taker for rates in worst))
+
+
+def _rates(row: Row, suffix: str = "") -> FeeRates:
     maker, taker = fields.decimal(row, "maker" + suffix), fields.decimal(row, "taker" + suffix)
     if maker is None or taker is None:
         raise PayloadError("maker or taker is missing")

@@ -21,6 +21,7 @@ from schemas.values import plain
 from services.gateways.okx.clock import REFUSE_US, WARN_US
 from services.gateways.okx.facts import AccountConfig, FeeRates, PositionMode
 from services.gateways.okx.hosts import Hosts, hosts, unlisted_swaps
+from services.gateways.okx.venue import VenueUnavailable
 from services.settings import ServiceSettings, Settings
 
 if TYPE_CHECKING:
@@ -140,15 +141,25 @@ async def open_client(settings: Settings) -> tuple[OkxClient, StartReport]:
 async def _examine(client: OkxClient, settings: Settings) -> StartReport:
     await client.server_time()
     account = await client.account_config()
-    fees = {kind: await client.fee_rates(kind) for kind in InstrumentKind}
     offset = client.clock.offset_us or 0
     reasons, warnings = judge_account(settings, account)
     clock = judge_clock(offset)
     (reasons if abs(offset) > REFUSE_US else warnings).extend(clock)
-    warnings += judge_fees(settings.trading, fees)
+    warnings += [line for kind in InstrumentKind for line in await _fee_warnings(client, settings.trading, kind)]
     if reasons:
         raise StartRefused(reasons)
     return StartReport(settings.service.mode, account, offset, tuple(warnings))
+
+
+async def _fee_warnings(client: OkxClient, trading: TradingSettings, kind: InstrumentKind) -> list[str]:
+    """Return what deserves a warning about the fees of one kind; rates that cannot be read are no reason to stop."""
+    names = [name for name in trading.instruments_allowed if name.endswith("-SWAP") is (kind is InstrumentKind.SWAP)]
+    if not names:
+        return []
+    try:
+        return judge_fees(trading, {kind: await client.fee_rates(kind, names)})
+    except VenueUnavailable as error:
+        return [f"fees: those of {kind} cannot be compared with the settings: {error}"]
 
 
 def judge_account(settings: Settings, account: AccountConfig) -> tuple[list[str], list[str]]:

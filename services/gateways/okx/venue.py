@@ -200,8 +200,8 @@ class VenueClient(Protocol):
     async def account_config(self) -> AccountConfig:
         """Return the account's modes and the key's permissions."""
 
-    async def fee_rates(self, kind: InstrumentKind) -> FeeRates:
-        """Return the account's fees in force for spot pairs or USDT swaps."""
+    async def fee_rates(self, kind: InstrumentKind, instrument_ids: Sequence[str] = ()) -> FeeRates:
+        """Return the account's worst fees in force for these instruments (none, or one unknown: for all of a kind)."""
 
     async def closed_positions(self, since: Micros) -> Sequence[ClosedPosition]:
         """Return what OKX booked for positions closed since a moment (at most three months back), oldest first."""

@@ -15,7 +15,9 @@ from tests.fakes.okx.numbers import ZERO, short, text
 from tests.fakes.okx.push import Row
 
 FEES = {"SWAP": (Decimal("-0.0002"), Decimal("-0.0005")), "SPOT": (Decimal("-0.0008"), Decimal("-0.001"))}
-"""Maker and taker rate of tier Lv1 by instrument type."""
+"""Maker and taker rate of tier Lv1 by instrument type, of fee group 1, in which the listed instruments are."""
+DEAR_FEES = {"2": (Decimal("-0.001"), Decimal("-0.0015"))}
+"""Rates of the fee groups of other instruments, of either type."""
 TRADE, FUNDING, LIQUIDATION, ADL, TRANSFER = "2", "8", "5", "9", "1"
 FUNDING_EXPENSE, FUNDING_INCOME = "173", "174"
 OPEN_LONG, OPEN_SHORT, CLOSE_LONG, CLOSE_SHORT = "3", "4", "5", "6"
@@ -98,6 +100,7 @@ class Account:
     level: str = "2"
     position_mode: str = "net_mode"
     fees: dict[str, tuple[Decimal, Decimal]] = field(default_factory=lambda: dict(FEES))
+    other_fees: dict[str, tuple[Decimal, Decimal]] = field(default_factory=lambda: dict(DEAR_FEES))
     cash: dict[str, Decimal] = field(default_factory=dict)
     positions: dict[tuple[str, str, str], Position] = field(default_factory=dict)
     closed_positions: list[Row] = field(default_factory=list)
@@ -175,6 +178,10 @@ class Account:
         self._write_bill(TRADE, change.sub_type, gave, -paid, order, details)
         self._write_bill(TRADE, change.sub_type, got, received + change.fee, order, details | {"fee": text(change.fee)})
         return change
+
+    def fees_of(self, instrument: Instrument) -> tuple[Decimal, Decimal]:
+        """Return maker and taker rate of an instrument's fee group."""
+        return self.other_fees.get(instrument.group, self.fees[instrument.inst_type])
 
     def book_funding(self, held: Position, mark: Decimal, rate: Decimal) -> Decimal:
         """Charge or pay funding: a long pays a positive rate. Returns the cash change."""

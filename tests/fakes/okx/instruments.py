@@ -45,6 +45,7 @@ class Instrument:
     market_max: Decimal = Decimal(30_000)
     list_time_ms: int = 1_611_916_828_000
     state: str = LIVE
+    group: str = "1"
     tiers: list[Tier] = field(default_factory=list)
 
     @property
@@ -78,7 +79,7 @@ class Instrument:
             "ctVal": text(self.ct_val) if swap else "",
             "ctValCcy": self.base if swap else "",
             "futureSettlement": False,
-            "groupId": "1",
+            "groupId": self.group,
             "instFamily": self.family if swap else "",
             "instId": self.inst_id,
             "instIdCode": self.code,

@@ -141,19 +141,14 @@ def set_position_mode(asked: Asked) -> list[Row]:
 
 
 def trade_fee(asked: Asked) -> list[Row]:
-    """``/account/trade-fee``."""
-    kind = asked.need("instType")
-    maker, taker = asked.venue.account.fees["SPOT" if kind in {"SPOT", "MARGIN"} else "SWAP"]
+    """``/account/trade-fee``: rates by fee group; the fields of before are empty."""
+    kind, account = asked.need("instType"), asked.venue.account
+    groups = {"1": account.fees["SPOT" if kind in {"SPOT", "MARGIN"} else "SWAP"], **account.other_fees}
+    rates = [{"groupId": name, "maker": text(maker), "taker": text(taker)} for name, (maker, taker) in groups.items()]
     blank = dict.fromkeys(("delivery", "exercise", "makerUSDC", "takerUSDC", "uly", "instFamily", "settle"), "")
-    group = {"groupId": "1", "maker": text(maker), "taker": text(taker)}
-    rates = {
-        "maker": text(maker),
-        "taker": text(taker),
-        "makerU": text(maker),
-        "takerU": text(taker),
-        "feeGroup": [group],
-    }
-    return [blank | rates | {"category": "1", "instType": kind, "level": "Lv1", "ts": str(asked.venue.clock.now_ms())}]
+    old = dict.fromkeys(("maker", "taker", "makerU", "takerU"), "")
+    row = blank | old | {"category": "1", "instType": kind, "level": "Lv1", "ts": str(asked.venue.clock.now_ms())}
+    return [row | {"feeGroup": rates}]
 
 
 def currencies(asked: Asked) -> list[Row]:

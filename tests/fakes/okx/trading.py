@@ -214,7 +214,7 @@ class Trading:
 
     def _execute(self, order: Order, size: Decimal, price: Decimal, trade_id: str, exec_type: str) -> Fill:
         account, now = self.venue.account, self.venue.clock.now_ms()
-        rate = account.fees[order.instrument.inst_type][exec_type == "T"]
+        rate = account.fees_of(order.instrument)[exec_type == "T"]
         source = order.row() | {"tradeId": trade_id, "execType": exec_type}
         book = account.book_swap if order.instrument.is_swap else account.book_spot
         change = book(source, order.instrument, size, price, rate)

@@ -223,6 +223,33 @@ def test_positions_balances_and_fees(recorded: Recorded) -> None:
     assert replies.position_mode(recorded.row("http_set_position_mode_response")) is PositionMode.LONG_SHORT
 
 
+GROUPS = [
+    {"groupId": "1", "maker": "-0.0002", "taker": "-0.0005"},
+    {"groupId": "4", "maker": "0.0001", "taker": "-0.001"},
+    {"groupId": "7", "maker": "-0.003", "taker": "-0.003"},
+]
+
+
+@pytest.mark.parametrize(
+    ("groups", "maker", "taker"),
+    [({"1"}, "0.0002", "0.0005"), ({"4"}, "-0.0001", "0.001"), ({"1", "4"}, "0.0002", "0.001"),
+     (set(), "0.003", "0.003"), ({"1", "9"}, "0.003", "0.003"), ({"1", ""}, "0.003", "0.003")],
+)  # fmt: skip
+def test_fees_are_the_worst_of_the_groups_that_matter(groups: set[str], maker: str, taker: str) -> None:
+    row = {"maker": "", "taker": "", "makerU": "", "takerU": "", "feeGroup": GROUPS}
+    found = replies.fee_rates(row, groups)
+    assert (found.maker, found.taker) == (D(maker), D(taker))
+
+
+def test_without_groups_the_fields_of_before_count_and_without_both_nothing_is_guessed() -> None:
+    old = {"maker": "-0.0008", "taker": "-0.001", "makerU": "-0.0002", "takerU": "-0.0005"}
+    assert replies.fee_rates({**old, "feeGroup": []}, {"1"}).taker == D("0.0005")
+    assert replies.fee_rates({**old, "makerU": ""}, {"1"}).taker == D("0.001")
+    for row in ({"maker": "", "feeGroup": []}, {"feeGroup": [{"groupId": "1", "maker": "-0.1"}]}, {"feeGroup": "1"}):
+        with pytest.raises(PayloadError):
+            replies.fee_rates(row, {"1"})
+
+
 def test_a_closed_position_adds_up(recorded: Recorded) -> None:
     closed = replies.closed_position(recorded.row("http_get_account_positions-history"))
     assert (closed.realized_pnl, closed.gross_pnl, closed.fees) == (D("-0.06646211"), D("-0.0213"), D("0.04516211"))

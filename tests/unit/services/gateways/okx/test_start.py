@@ -268,6 +268,28 @@ def test_demo_starts_and_says_what_to_look_at() -> None:
     assert report.warnings == ("API key: bound to no IP address; bind it at OKX",)
 
 
+def test_only_the_fee_groups_of_what_is_traded_are_compared() -> None:
+    def before(okx: FakeOkx) -> None:
+        okx.venue.instruments["ETH-USDT-SWAP"].group = "2"
+
+    allowed = {**DEMO, "TAPELINE_INSTRUMENTS_ALLOWED": "BTC-USDT-SWAP"}
+    assert at_venue(allowed, DEMO_KEY, before).warnings[1:] == ()
+    found = at_venue({**allowed, "TAPELINE_INSTRUMENTS_ALLOWED": "BTC-USDT-SWAP,ETH-USDT-SWAP"}, DEMO_KEY, before)
+    assert found.warnings[1:] == (
+        "fees: maker SWAP is 0.1 %, fee_maker_swap_pct says 0.02 %",
+        "fees: taker SWAP is 0.15 %, fee_taker_swap_pct says 0.05 %",
+    )
+
+
+def test_fees_that_cannot_be_read_are_a_warning_and_no_reason_to_stop() -> None:
+    def before(okx: FakeOkx) -> None:
+        okx.venue.account.other_fees = {"": (Decimal(0), Decimal(0))}
+
+    _, spot, swap = at_venue(DEMO, DEMO_KEY, before).warnings
+    assert swap == "fees: those of SWAP cannot be compared with the settings: account/trade-fee: groupId is missing"
+    assert spot.startswith("fees: those of SPOT cannot be compared")
+
+
 def test_live_starts_only_when_confirmed() -> None:
     key = replace(LIVE_KEY, address="127.0.0.1")
     with pytest.raises(StartRefused, match="TAPELINE_LIVE_CONFIRMATION: real orders on account") as refused:
