@@ -9,8 +9,10 @@ from __future__ import annotations
 import secrets
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 from deploy.receivers import alertmanager_config
+from projections.access import READ_ROLE
 from schemas.settings import SettingsError
 from services.settings import load_settings
 from services.telling.settings import TellingSettings
@@ -37,12 +39,20 @@ def make_secrets(folder: Path = FOLDER, *, dsn: str | None = None, telling: Tell
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     written = [name for name in NAMES if _write(folder / name, secrets.token_hex(24))]
     written += [name for name in EMPTY if _write(folder / name, "")]
-    password = (folder / "tapeline_db_password").read_text(encoding="utf-8").strip()
-    if _write(folder / "tapeline_db", dsn or f"postgresql://tapeline:{password}@{DATABASE_HOST}/tapeline"):
-        written.append("tapeline_db")
+    password, read_password = ((folder / name).read_text(encoding="utf-8").strip() for name in NAMES[:2])
+    owner = dsn or f"postgresql://tapeline:{password}@{DATABASE_HOST}/tapeline"
+    databases = {"tapeline_db": owner, "tapeline_db_read": _as_reader(owner, read_password)}
+    written += [name for name, value in databases.items() if _write(folder / name, value)]
     (folder / ALERTMANAGER).unlink(missing_ok=True)
     _write(folder / ALERTMANAGER, config)
     return written
+
+
+def _as_reader(dsn: str, password: str) -> str:
+    """Return the address with the read role's name and password in place of the owner's."""
+    parts = urlsplit(dsn)
+    place = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{READ_ROLE}:{password}@{place}"))
 
 
 def _write(path: Path, value: str) -> bool:

@@ -172,6 +172,11 @@ class ServiceSettings(ContextSettings, LlmOptions, TellingSettings):
     def _empty_is_absent(cls, value: object) -> object:
         return None if value == "" else value
 
+    @field_validator("db", mode="before")
+    @classmethod
+    def _no_database_is_the_default(cls, value: object) -> object:
+        return DEFAULT_DB if value == "" else value
+
     @field_validator("api_token")
     @classmethod
     def _token_is_long(cls, value: SecretStr | None) -> SecretStr | None:

@@ -33,7 +33,7 @@ def places(tmp_path: Path) -> Places:
         ("kafka", "1@kafka:9093", "1@127.0.0.1:9193"),
         ("kafka", "PLAINTEXT://:9092,CONTROLLER://:9093", "PLAINTEXT://127.0.0.1:9192,CONTROLLER://127.0.0.1:9193"),
         ("kafka", "localhost:9092", "127.0.0.1:9192"),
-        ("worker", "/run/secrets/tapeline_db", "{folder}/secrets/tapeline_db"),
+        ("projector", "/run/secrets/tapeline_db", "{folder}/secrets/tapeline_db"),
         ("projector", "/var/lib/kafka/data", "{folder}/kafka/kafka"),
         ("prometheus", "--config.file=/etc/prometheus/p.yml", "--config.file={folder}/prometheus/config/p.yml"),
         ("prometheus", "--storage.tsdb.path=/prometheus", "--storage.tsdb.path={folder}/prometheus/data"),

@@ -9,16 +9,19 @@ from typing import Any
 
 import pytest
 import yaml
+from psycopg.conninfo import conninfo_to_dict
 
 from deploy.kafka.broker import MESSAGE_BYTES_MAX, kafka_version
 from deploy.native import compose, own_services
 from deploy.places import ports_of
 from deploy.secrets import ALERTMANAGER, EMPTY, NAMES, make_secrets
+from projections.access import READ_ROLE
 from services.metrics.catalog import CATALOG, Kind
 from services.secret_files import file_variable
 from services.settings import OPTIONAL_SECRETS, ServiceSettings, known_variables, secret_variables
 from tests.tools import approve, asked_by_prometheus
 
+DATABASES = ("tapeline_db", "tapeline_db_read")
 DEPLOY = Path(__file__).parents[2] / "deploy"
 SERVICES: dict[str, dict[str, Any]] = compose()["services"]
 RULES: list[dict[str, Any]] = yaml.safe_load((DEPLOY / "prometheus/rules.yml").read_text())["groups"][0]["rules"]
@@ -48,7 +51,7 @@ def test_volumes_and_secrets_are_declared_and_used() -> None:
     used = {v.split(":")[0] for s in SERVICES.values() for v in s.get("volumes", ()) if not v.startswith("./")}
     assert used == set(content["volumes"])
     secrets = {name for service in SERVICES.values() for name in service.get("secrets", ())}
-    assert secrets == set(content["secrets"]) == {*NAMES, *EMPTY, ALERTMANAGER, "tapeline_db"}
+    assert secrets == set(content["secrets"]) == {*NAMES, *EMPTY, ALERTMANAGER, *DATABASES}
     for service in SERVICES.values():
         for volume in service.get("volumes", ()):
             if volume.startswith("./"):
@@ -84,8 +87,10 @@ def test_no_secret_of_env_reaches_a_service_and_each_key_is_a_file_of_the_one_th
             assert file in ("", f"/run/secrets/{file.rpartition('/')[2]}")
             if file:
                 holders.setdefault(secret, []).append(name)
-    shared = {"TAPELINE_DB", "TAPELINE_DB_READ_PASSWORD", "TAPELINE_API_TOKEN"}
-    assert {secret: names for secret, names in holders.items() if secret not in shared} == {
+    assert holders == {
+        "TAPELINE_DB": ["migrate", "projector", "reviewer", "api"],
+        "TAPELINE_DB_READ_PASSWORD": ["migrate"],
+        "TAPELINE_API_TOKEN": ["api"],
         "TAPELINE_LLM_API_KEY": ["llm"],
         "TAPELINE_LLM_FALLBACK_API_KEY": ["llm"],
         "TAPELINE_CRYPTOPANIC_TOKEN": ["adapters"],
@@ -93,6 +98,16 @@ def test_no_secret_of_env_reaches_a_service_and_each_key_is_a_file_of_the_one_th
         "OKX_API_SECRET": ["venue"],
         "OKX_API_PASSPHRASE": ["venue"],
     }
+
+
+def test_who_only_reads_the_database_is_not_given_its_owners_password(tmp_path: Path) -> None:
+    files = {name: service["environment"]["TAPELINE_DB_FILE"] for name, service in own_services(compose()).items()}
+    reading = {name for name, file in files.items() if file.endswith("/tapeline_db_read")}
+    assert reading == {"reviewer", "api"}
+    make_secrets(tmp_path)
+    read, owner = ((tmp_path / name).read_text() for name in ("tapeline_db_read", "tapeline_db_password"))
+    assert owner.strip() not in read
+    assert conninfo_to_dict(read.strip())["user"] == READ_ROLE
 
 
 def test_our_image_runs_as_a_user_of_its_own() -> None:
@@ -148,12 +163,12 @@ def test_promtool_and_amtool_agree() -> None:
 
 def test_secrets_are_made_once_and_kept(tmp_path: Path) -> None:
     folder = tmp_path / "secrets"
-    assert set(make_secrets(folder)) == {*NAMES, *EMPTY, "tapeline_db"}
+    assert set(make_secrets(folder)) == {*NAMES, *EMPTY, *DATABASES}
     before = {path.name: path.read_text() for path in folder.iterdir()}
     assert make_secrets(folder) == []
     assert {path.name: path.read_text() for path in folder.iterdir()} == before
     assert yaml.safe_load(before.pop(ALERTMANAGER))["receivers"] == [{"name": "operator"}, {"name": "review"}]
     assert {name for name, text in before.items() if not text.strip()} == set(EMPTY), "only their owner has them"
-    assert len({text for text in before.values() if text.strip()}) == len(NAMES) + 1
+    assert len({text for text in before.values() if text.strip()}) == len(NAMES) + len(DATABASES)
     assert before["tapeline_db_password"].strip() in before["tapeline_db"]
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
