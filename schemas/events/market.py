@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 
 from schemas.envelope import Event
 from schemas.events.common import MarginMode, Side
-from schemas.values import Micros, Price, Quantity, Rate, Ratio
+from schemas.values import Micros, Money, Price, Quantity, Rate, Ratio, truncate_to
 
 
 class InstrumentKind(StrEnum):
@@ -173,11 +174,17 @@ class MarginTier:
     margin_leverage_max: Ratio
 
 
+NO_MAXIMUM = Quantity(Decimal(10**20 - 1))
+"""The quantity of a maximum that the venue does not name."""
+
+
 @dataclass(frozen=True, slots=True)
 class InstrumentDefined(Event):
     """The metadata in force from now on. Prices, lots and minimums in the instrument's own unit (contracts for swaps).
 
     ``contract_value``: base currency per contract; 1 for spot. ``source``: where the row comes from, with its date.
+    ``market_notional_max``: largest value of a market order in quote currency, as venues name it for spot; None: only
+    the quantity is bounded.
     """
 
     instrument_id: str
@@ -194,6 +201,14 @@ class InstrumentDefined(Event):
     state: InstrumentState
     tiers: tuple[MarginTier, ...]
     source: str
+    market_notional_max: Money | None = None
+
+    def market_maximum(self, price: Decimal) -> Decimal:
+        """Return the largest quantity of a market order at a price, in whole lots."""
+        if self.market_notional_max is None:
+            return self.market_quantity_max
+        unit = price * self.contract_value * self.contract_multiplier
+        return min(self.market_quantity_max, truncate_to(self.market_notional_max / unit, self.lot_size))
 
 
 @dataclass(frozen=True, slots=True)

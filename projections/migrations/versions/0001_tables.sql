@@ -636,6 +636,7 @@ CREATE TABLE instruments (
   state TEXT NOT NULL,
   tiers JSONB NOT NULL,
   source TEXT NOT NULL,
+  market_notional_max NUMERIC(38, 8),
   CONSTRAINT instruments_pkey PRIMARY KEY (ts_event, log_partition, log_offset)
 );
 CREATE INDEX instruments_event_id_idx ON instruments (event_id);
