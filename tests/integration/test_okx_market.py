@@ -6,6 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from schemas.events.market import (
+    NO_MAXIMUM,
     BookTop,
     Channel,
     FeedOrigin,
@@ -201,6 +202,36 @@ def test_a_changed_instrument_is_defined_again_with_its_tiers() -> None:
         assert (third.tick_size, third.state) == (Decimal("0.5"), InstrumentState.SUSPEND)
 
     drive(scenario, channels="bars")
+
+
+def test_an_instrument_before_its_opening_keeps_its_terms_and_is_not_tradable() -> None:
+    async def scenario(stand: Stand) -> None:
+        async with stand.gateway():
+            await stand.until_said(Channel.BARS, OPEN)
+            stand.okx.control.set_instrument(BTC, state="preopen", has_terms=False)
+            await stand.until(lambda: len(stand.of(InstrumentDefined)) == 2)
+            stand.okx.control.set_instrument(BTC, state="live", has_terms=True)
+            await stand.until(lambda: len(stand.of(InstrumentDefined)) == 3)
+        first, second, third = stand.of(InstrumentDefined)
+        assert second == replace(first, state=InstrumentState.PREOPEN)
+        assert third == first
+        assert stand.counters.disconnects == 0
+
+    drive(scenario, channels="bars")
+
+
+def test_a_maximum_the_venue_leaves_empty_is_none_and_one_of_spot_a_value() -> None:
+    async def scenario(stand: Stand) -> None:
+        listed = stand.okx.venue.instruments
+        listed[BTC].market_max = listed["BTC-USDT"].market_max = None
+        async with stand.gateway():
+            await stand.until_said(Channel.BARS, OPEN)
+        found = {each.instrument_id: each for each in stand.of(InstrumentDefined)}
+        assert (found[BTC].market_quantity_max, found[BTC].market_notional_max) == (NO_MAXIMUM, None)
+        assert (found["BTC-USDT"].market_quantity_max, found["BTC-USDT"].market_notional_max) == (100_000_000, None)
+        assert found["ETH-USDT"].market_notional_max == 1_000_000
+
+    drive(scenario, channels="bars", instruments=(BTC, "BTC-USDT", "ETH-USDT"))
 
 
 def test_tiers_that_change_without_a_word_are_found_at_the_next_look() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from schemas.events.common import MarginMode
 from schemas.events.market import InstrumentDefined, InstrumentKind, InstrumentState, MarginTier
-from schemas.values import Price, Quantity, Rate, Ratio
+from schemas.values import Money, Price, Quantity, Rate, Ratio
 from services.feeds.instruments.okx import INVERSE_NOTE, load_instruments
 from services.feeds.numbers import positive
 
@@ -57,6 +57,7 @@ def _defined(
     row: dict[str, Any], kind: InstrumentKind, tiers: tuple[MarginTier, ...], source: str
 ) -> InstrumentDefined:
     base, quote = row["instrument_id"].split("-")[:2]
+    largest, value = row.get("market_quantity_max", row["limit_quantity_max"]), row.get("market_notional_max")
     return InstrumentDefined(
         instrument_id=row["instrument_id"],
         kind=kind,
@@ -67,9 +68,10 @@ def _defined(
         tick_size=Price(positive(row["tick_size"], "tick_size", "Price")),
         lot_size=Quantity(positive(row["lot_size"], "lot_size", "Quantity")),
         min_quantity=Quantity(positive(row["min_quantity"], "min_quantity", "Quantity")),
-        market_quantity_max=Quantity(positive(row["market_quantity_max"], "market_quantity_max", "Quantity")),
+        market_quantity_max=Quantity(positive(largest, "market_quantity_max", "Quantity")),
         limit_quantity_max=Quantity(positive(row["limit_quantity_max"], "limit_quantity_max", "Quantity")),
         state=InstrumentState.LIVE,
         tiers=tiers,
         source=source,
+        market_notional_max=None if value is None else Money(positive(value, "market_notional_max", "Money")),
     )

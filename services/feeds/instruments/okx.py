@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from schemas.events.common import MarginMode
-from schemas.events.market import InstrumentDefined, InstrumentKind, InstrumentState, MarginTier
-from schemas.values import Price, Quantity, Rate, Ratio
+from schemas.events.market import NO_MAXIMUM, InstrumentDefined, InstrumentKind, InstrumentState, MarginTier
+from schemas.values import Money, Price, Quantity, Rate, Ratio
 from services.feeds.model import BadLine, FeedError
 from services.feeds.numbers import number, positive
 
@@ -64,7 +64,7 @@ def parse_instrument(row: dict[str, Any], source: str) -> InstrumentDefined:
     """Return the instrument of one row of ``/api/v5/public/instruments``. Raises BadLine or KeyError.
 
     An inverse swap is kept as market data only: its contract value counts quote currency and its state is SUSPEND, so
-    that nothing trades it.
+    that nothing trades it. Source: OKX v5, instruments: ``maxMktSz`` counts contracts, but of spot USDT.
     """
     swap = row["instType"] == "SWAP"
     inverse = swap and row.get("ctType") == "inverse"
@@ -79,12 +79,25 @@ def parse_instrument(row: dict[str, Any], source: str) -> InstrumentDefined:
         tick_size=Price(positive(row["tickSz"], "tickSz", "Price")),
         lot_size=Quantity(positive(row["lotSz"], "lotSz", "Quantity")),
         min_quantity=Quantity(positive(row["minSz"], "minSz", "Quantity")),
-        market_quantity_max=Quantity(positive(row["maxMktSz"], "maxMktSz", "Quantity")),
-        limit_quantity_max=Quantity(positive(row["maxLmtSz"], "maxLmtSz", "Quantity")),
-        state=InstrumentState.SUSPEND if inverse else _STATES.get(row["state"], InstrumentState.SUSPEND),
+        market_quantity_max=_maximum(row, "maxMktSz" if swap else "maxLmtSz"),
+        limit_quantity_max=_maximum(row, "maxLmtSz"),
+        state=InstrumentState.SUSPEND if inverse else parse_state(row),
         tiers=(),
         source=source + (INVERSE_NOTE if inverse else ""),
+        market_notional_max=None
+        if swap or not row["maxMktSz"]
+        else Money(positive(row["maxMktSz"], "maxMktSz", "Money")),
     )
+
+
+def _maximum(row: dict[str, Any], name: str) -> Quantity:
+    """Return a maximum; OKX leaves it empty where it has none."""
+    return Quantity(positive(row[name], name, "Quantity")) if row[name] else NO_MAXIMUM
+
+
+def parse_state(row: dict[str, Any]) -> InstrumentState:
+    """Return the state of a row; one that is not known is SUSPEND, so that nothing trades it. Raises KeyError."""
+    return _STATES.get(row["state"], InstrumentState.SUSPEND)
 
 
 def is_inverse(instrument: InstrumentDefined) -> bool:

@@ -122,7 +122,7 @@ def _below_minimum(context: Context) -> Finding:
 def _above_maximum(context: Context) -> Finding:
     """The protective stop is a market order of the same quantity, so its maximum binds limit entries as well."""
     instrument, size = the(context.instrument), the(context.size)
-    limit = Decimal(instrument.market_quantity_max)
+    limit = instrument.market_maximum(the(context.entry))
     if context.plan.entry.type is OrderType.LIMIT:
         limit = min(limit, instrument.limit_quantity_max)
     return finding(size.quantity <= limit, size.quantity, limit)

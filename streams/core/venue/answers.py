@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from schemas.events.common import OrderPurpose, OrderType, Side
 from schemas.events.market import InstrumentState
 from schemas.events.orders import OrderOperation, VenueAccepted, VenueAmended, VenueRejected
@@ -59,10 +61,19 @@ def _entry_refusal(book: Book, order: VenueOrder) -> tuple[str, str] | None:
         return "INSTRUMENT_NOT_LIVE", instrument.state.value
     if book.is_spot and order.side is Side.SELL:
         return "SHORT_NOT_AVAILABLE", instrument.instrument_id
-    maximum = instrument.market_quantity_max if order.type in _MARKETABLE else instrument.limit_quantity_max
+    maximum = _largest(book, order)
     if order.leaves > maximum:
         return "QUANTITY_EXCEEDS_MAXIMUM", f"quantity={order.leaves}, maximum={maximum}"
     return None
+
+
+def _largest(book: Book, order: VenueOrder) -> Decimal:
+    """Return the most an entry may ask for; the value of a market order counts at its trigger or the last price."""
+    instrument = book.instrument
+    if order.type not in _MARKETABLE:
+        return instrument.limit_quantity_max
+    price = order.trigger_price or book.last_price
+    return instrument.market_quantity_max if price is None else instrument.market_maximum(price)
 
 
 def answer(draft: Draft, request: Request) -> None:

@@ -104,7 +104,8 @@ class Algos:
             self._check_trigger_flags(request)
         if fraction is None or fraction == "":
             checks.require(request, "sz")
-            checks.read_size(instrument, request, market=request.get("slOrdPx") == "-1")
+            last = self.venue.market(instrument.inst_id).last
+            checks.read_size(instrument, request, market_price=last if request.get("slOrdPx") == "-1" else None)
             return
         if request.get("sz"):
             raise VenueError("50024", "sz", "closeFraction")

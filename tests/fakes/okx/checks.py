@@ -75,9 +75,12 @@ def check_trading(instrument: Instrument, order_type: str) -> None:
 
 
 def read_size(
-    instrument: Instrument, request: dict[str, str], *, in_quote: bool = False, market: bool = False
+    instrument: Instrument, request: dict[str, str], *, in_quote: bool = False, market_price: Decimal | None = None
 ) -> Decimal:
-    """Return the size, refusing what is no number, no multiple of the lot, too small or too large."""
+    """Return the size, refusing what is no number, no multiple of the lot, too small or too large.
+
+    ``market_price``: of a market order, at which the value of a spot one counts.
+    """
     size = parse(request.get("sz"))
     if size is None or size <= 0:
         raise VenueError("51000", "sz")
@@ -87,9 +90,16 @@ def read_size(
         raise VenueError("51121")
     if size < instrument.min_size:
         raise VenueError("51020")
-    if size > (instrument.market_max if market else instrument.limit_max):
-        raise VenueError("51202" if market else "51101", text(instrument.limit_max))
+    if size > instrument.limit_max:
+        raise VenueError("51101", text(instrument.limit_max))
+    if market_price is not None:
+        _check_market_size(instrument, size if instrument.is_swap else size * market_price)
     return size
+
+
+def _check_market_size(instrument: Instrument, counted: Decimal) -> None:
+    if instrument.market_max is not None and counted > instrument.market_max:
+        raise VenueError("51202", text(instrument.market_max))
 
 
 def read_price(venue: Venue, instrument: Instrument, request: dict[str, str], name: str = "px") -> Decimal:

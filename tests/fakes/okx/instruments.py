@@ -29,7 +29,11 @@ class Tier:
 
 @dataclass(slots=True)
 class Instrument:
-    """What the venue lists. SWAP sizes are contracts of ``ct_val`` base coin; SPOT sizes are base coin."""
+    """What the venue lists. SWAP sizes are contracts of ``ct_val`` base coin; SPOT sizes are base coin.
+
+    ``market_max``: contracts of a market order, of SPOT its value in USDT; None: the row's field is empty.
+    ``has_terms``: before its opening an instrument may have none: the fields of its ticks, lots and sizes are empty.
+    """
 
     inst_id: str
     inst_type: str
@@ -42,10 +46,11 @@ class Instrument:
     ct_val: Decimal = Decimal(1)
     lever_max: Decimal = Decimal(100)
     limit_max: Decimal = Decimal(100_000_000)
-    market_max: Decimal = Decimal(30_000)
+    market_max: Decimal | None = Decimal(30_000)
     list_time_ms: int = 1_611_916_828_000
     state: str = LIVE
     group: str = "1"
+    has_terms: bool = True
     tiers: list[Tier] = field(default_factory=list)
 
     @property
@@ -70,7 +75,8 @@ class Instrument:
     def row(self) -> dict[str, object]:
         """Return the venue's row."""
         swap = self.is_swap
-        return same(BLANK) | {
+        terms = {} if self.has_terms else dict.fromkeys(("tickSz", "lotSz", "minSz", "maxLmtSz", "maxMktSz"), "")
+        row = same(BLANK) | {
             "baseCcy": "" if swap else self.base,
             "category": "1",
             "contTdSwTime": str(self.list_time_ms),
@@ -104,6 +110,7 @@ class Instrument:
             "tradeQuoteCcyList": [] if swap else [self.quote],
             "uly": self.family if swap else "",
         }
+        return row | terms
 
     def tier_rows(self) -> list[dict[str, str]]:
         """Return the rows of ``/public/position-tiers``."""
@@ -149,6 +156,7 @@ def default_instruments() -> dict[str, Instrument]:
         Instrument("ETH-USDT", "SPOT", 102, "ETH", "USDT", *_sizes("0.01", "0.000001", "0.0001")),
     )
     for row in rows:
+        row.market_max = row.market_max if row.is_swap else Decimal(1_000_000)
         row.tiers = _tiers(1) if row.is_swap else _tiers(10)[:1]
     return {row.inst_id: row for row in rows}
 

@@ -76,10 +76,13 @@ class Trading:
         mode, side = request["tdMode"], request.get("posSide", "net")
         lever = venue.account.lever(instrument.inst_id, mode, side)
         order = Order(venue.next_id(), instrument, request, ZERO, None, lever, now, now)
-        order.size = checks.read_size(instrument, request, in_quote=order.in_quote, market=market)
+        best = venue.market(instrument.inst_id).best(request["side"])
+        order.size = checks.read_size(
+            instrument, request, in_quote=order.in_quote, market_price=best if market else None
+        )
         if not market:
             order.price = checks.read_price(venue, instrument, request)
-        reference = order.price or venue.market(instrument.inst_id).best(request["side"])
+        reference = order.price or best
         if attached and (order.closes or order.reduce_only):
             raise VenueError("51333")
         checks.check_attached(attached, request["side"], reference, market=market)

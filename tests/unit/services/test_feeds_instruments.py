@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from schemas.events.common import MarginMode
-from schemas.events.market import InstrumentDefined, InstrumentKind, InstrumentState
+from schemas.events.market import NO_MAXIMUM, InstrumentDefined, InstrumentKind, InstrumentState
 from services.feeds import FeedError, load_instruments, open_feed, shipped_instruments
 
 
@@ -102,6 +102,31 @@ def test_tiers_join_their_instrument(tmp_path: Path) -> None:
         (MarginMode.ISOLATED, Decimal(1000)),
     ]
     assert found["BTC-USDT"].tiers == ()
+
+
+SPOT = {"instType": "SPOT", "ctVal": "", "ctMult": "", "lotSz": "0.00000001", "maxMktSz": "1000000"}
+
+
+def test_the_most_a_spot_market_order_may_be_is_a_value(tmp_path: Path) -> None:
+    spot = load_instruments(reply(tmp_path, row("BTC-USDT", **SPOT)))["BTC-USDT"]
+    assert (spot.market_notional_max, spot.market_quantity_max) == (Decimal(1_000_000), Decimal(1000))
+    assert spot.market_maximum(Decimal(80_000)) == Decimal("12.5")
+    assert spot.market_maximum(Decimal(30_000)) == Decimal("33.33333333")  # whole lots
+    assert spot.market_maximum(Decimal(1)) == Decimal(1000)  # the quantity binds
+    swap = load_instruments(reply(tmp_path, row("BTC-USDT-SWAP")))["BTC-USDT-SWAP"]
+    assert swap.market_maximum(Decimal(80_000)) == swap.market_quantity_max == Decimal(100)
+
+
+@pytest.mark.parametrize("changes", [{}, SPOT])
+def test_an_empty_maximum_is_none(tmp_path: Path, changes: dict[str, str]) -> None:
+    told = row("BTC-USDT", **{**changes, "maxMktSz": "", "maxLmtSz": ""})
+    found = load_instruments(reply(tmp_path, told))["BTC-USDT"]
+    assert found.limit_quantity_max == found.market_maximum(Decimal(80_000)) == NO_MAXIMUM
+
+
+def test_the_table_bounds_spot_market_orders_by_value() -> None:
+    spots = [each for each in shipped_instruments().values() if each.kind is InstrumentKind.SPOT]
+    assert {each.market_notional_max for each in spots} == {Decimal(1_000_000)}
 
 
 @pytest.mark.parametrize(

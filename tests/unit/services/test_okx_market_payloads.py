@@ -157,8 +157,10 @@ def test_instruments_pushed_and_asked_for(payloads: Path) -> None:
         assert table.keys() == {row["instId"] for row in asked}
         for row in asked:
             found = table[row["instId"]]
-            sizes = (found.lot_size, found.min_quantity, found.market_quantity_max, found.limit_quantity_max)
-            assert sizes == tuple(D(row[name]) for name in ("lotSz", "minSz", "maxMktSz", "maxLmtSz"))
+            sizes = (found.lot_size, found.min_quantity, found.limit_quantity_max)
+            assert sizes == tuple(D(row[name]) for name in ("lotSz", "minSz", "maxLmtSz"))
+            at_market = found.market_quantity_max if product == "swap" else found.market_notional_max
+            assert at_market == D(row["maxMktSz"])
             assert (found.tick_size, found.contract_value) == (D(row["tickSz"]), D(row["ctVal"] or 1))
             live = row["state"] == "live" and row.get("ctType") != "inverse"
             assert (found.state is InstrumentState.LIVE) == live

@@ -28,7 +28,7 @@ from services.gateways.okx.market.errors import VenueRefused, VenueUnreachable
 from services.gateways.okx.market.history import missing_bars, missing_settlements
 from services.gateways.okx.market.ledger import BarLedger, Hole, TradeLedger
 from services.gateways.okx.market.link import Down, Frame, Inbox, Link, Patience
-from services.gateways.okx.market.rest import LIVE_ATTEMPTS, PublicApi, defined
+from services.gateways.okx.market.rest import LIVE_ATTEMPTS, PublicApi, told
 from services.gateways.okx.market.subscriptions import LinkName, Subscription, index_of
 from services.gateways.okx.market.tail import Tail
 from services.gateways.okx.market.translate import (
@@ -320,8 +320,8 @@ class MarketGateway:
 
     async def _told(self, row: dict[str, Any]) -> None:
         """Take in the venue's word on an instrument; write it if anything but its tiers has changed."""
-        fresh = defined(row)
-        known = self._run.instruments[fresh.instrument_id]
+        known = self._run.instruments[row["instId"]]
+        fresh = told(row, known)
         if replace(fresh, tiers=known.tiers, source=known.source) != known:
             self._change(await self._api.with_tiers(fresh), known)
 

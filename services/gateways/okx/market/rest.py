@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 from ccxt.base.errors import BaseError, NetworkError
 
 from schemas.events.common import MarginMode
-from schemas.events.market import InstrumentDefined, InstrumentKind, MarginTier
-from services.feeds.instruments.okx import is_inverse, parse_instrument, parse_tiers
+from schemas.events.market import InstrumentDefined, InstrumentKind, InstrumentState, MarginTier
+from services.feeds.instruments.okx import is_inverse, parse_instrument, parse_state, parse_tiers
 from services.feeds.model import BadLine
 from services.gateways.okx.market.counters import MarketCounters
 from services.gateways.okx.market.errors import VenueRefused, VenueUnreachable
@@ -129,6 +129,17 @@ class PublicApi:
 def defined(row: Row) -> InstrumentDefined:
     """Return the instrument of a row, without tiers. Raises VenueUnreachable for a row of an unknown form."""
     return _read(lambda: parse_instrument(dict(row), SOURCE), "instruments")
+
+
+def told(row: Row, known: InstrumentDefined) -> InstrumentDefined:
+    """Return what a pushed row makes of an instrument; one that is not trading may leave its terms empty.
+
+    Then what is known stays, but for the state. Raises VenueUnreachable for a row of an unknown form.
+    """
+    state = _read(lambda: parse_state(dict(row)), "instruments")
+    if state is not InstrumentState.LIVE and not all(row.get(name) for name in ("tickSz", "lotSz", "minSz")):
+        return replace(known, state=state)
+    return defined(row)
 
 
 def _endpoint(method: str) -> str:
