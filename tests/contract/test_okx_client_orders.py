@@ -111,6 +111,48 @@ def test_a_spot_market_buy_spends_what_it_says_and_pays_in_base() -> None:
     at_desk(scenario)
 
 
+def test_a_spot_market_buy_takes_more_than_the_best_level_but_not_more_than_its_slippage() -> None:
+    async def scenario(desk: Desk) -> None:
+        market_of_pair = desk.okx.venue.market("BTC-USDT")
+        market_of_pair.replace_book([("79999.9", "1")], [("80000.1", "0.05"), ("80100", "0.05"), ("82000", "5")])
+        await desk.submit(market("a", **SPOT, quantity="0.08"))
+        order = market("b", **SPOT, quantity="0.04")
+        refused = await desk.client.submit(order, desk.instrument(order))
+        assert isinstance(refused, Refused)
+        assert (refused.code, refused.retryable) == ("54084", False)
+
+    at_desk(scenario)
+
+
+def test_a_spot_market_buy_above_the_cash_is_refused_and_not_cut() -> None:
+    async def scenario(desk: Desk) -> None:
+        desk.okx.venue.account.cash["USDT"] = d("8000")
+        order = market("a", **SPOT, quantity="0.2")
+        refused = await desk.client.submit(order, desk.instrument(order))
+        assert isinstance(refused, Refused)
+        assert refused.code == "51008"
+
+    at_desk(scenario)
+
+
+def test_a_spot_order_names_its_quote_currency_where_that_is_mandatory() -> None:
+    async def scenario(desk: Desk) -> None:
+        desk.okx.venue.rules.quote_currency_named = True
+        orders = [market("a", **SPOT, quantity="0.1"), stop_entry("e", **SPOT, quantity="0.01"),
+                  intended("l", **SPOT, quantity="0.01", limit_price="79000")]  # fmt: skip
+        for order in (*orders, market("s")):  # a swap has none to name
+            await desk.submit(order)
+        paths = ("trade/order", "trade/order-algo")
+        assert [body.get("tradeQuoteCcy") for path in paths for body in sent(desk, path)] == [
+            "USDT",
+            "USDT",
+            None,
+            "USDT",
+        ]
+
+    at_desk(scenario)
+
+
 def test_a_protective_stop_rests_is_amended_fires_on_the_mark_and_closes() -> None:
     async def scenario(desk: Desk) -> None:
         await desk.submit(market("m"))

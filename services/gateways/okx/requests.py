@@ -34,6 +34,12 @@ ENTRY_TAG = "tapelineentry"
 """Tag of resting entries: the dead man's switch cancels what carries it. At most 16 characters."""
 AT_MARKET = "-1"
 """OKX's price of an order that an algo order sends at market."""
+SPOT_SLIPPAGE_MAX = "0.02"
+"""How far a spot market buy may go from the best price, as a fraction: what `collar_pct` lets a plan be off by default.
+
+Source: OKX v5, place order, ``slippagePct``: 0 to 0.05, of market orders sized in the currency they receive; left out
+it is 0, and what would go further is refused (54084).
+"""
 
 _ID = re.compile(r"[A-Za-z0-9]{1,32}", re.ASCII)
 _MARGIN = {MarginMode.ISOLATED: "isolated", MarginMode.CROSS: "cross", MarginMode.CASH: "cash"}
@@ -62,6 +68,7 @@ def place(order: OrderIntended, instrument: InstrumentDefined, mode: PositionMod
         "side": order.side.value.lower(),
         "sz": _size(order.quantity, instrument),
         **_position(order, instrument, mode),
+        **_quote_currency(instrument),
     }
     if is_algo(order):
         return Request("trade/order-algo", {**common, **_algo(order, instrument)}, algo=True)
@@ -102,10 +109,20 @@ def _regular(order: OrderIntended, instrument: InstrumentDefined) -> Parameters:
     if order.type is OrderType.MARKET:
         if order.post_only:
             raise NotSendable("post_only: a market order takes")
-        spot = {"tgtCcy": "base_ccy"} if instrument.kind is InstrumentKind.SPOT else {}
+        spot = _spot_market(order) if instrument.kind is InstrumentKind.SPOT else {}
         return {**wanted, "ordType": "market", **spot}
     price = _price("limit_price", order.limit_price, instrument)
     return {**wanted, "ordType": "post_only" if order.post_only else "limit", "px": price}
+
+
+def _spot_market(order: OrderIntended) -> Parameters:
+    """Return what a spot market order adds: its size is base, and a buy is as large as approved or not at all.
+
+    OKX would cut a size to the balance. A sale may be cut: it closes what there is.
+    """
+    if order.side is not Side.BUY:
+        return {"tgtCcy": "base_ccy"}
+    return {"tgtCcy": "base_ccy", "banAmend": True, "slippagePct": SPOT_SLIPPAGE_MAX}
 
 
 def _algo(order: OrderIntended, instrument: InstrumentDefined) -> Parameters:
@@ -151,6 +168,11 @@ def _position(order: OrderIntended, instrument: InstrumentDefined, mode: Positio
         _check_direction(order)
         return {"posSide": order.position_side.value.lower()}
     return {"posSide": "net", "reduceOnly": True} if order.reduce_only else {"posSide": "net"}
+
+
+def _quote_currency(instrument: InstrumentDefined) -> Parameters:
+    """Return what a spot pair is paid in, said aloud: it is the default, and mandatory where an account has several."""
+    return {"tradeQuoteCcy": instrument.quote_currency} if instrument.kind is InstrumentKind.SPOT else {}
 
 
 def _check_direction(order: OrderIntended) -> None:

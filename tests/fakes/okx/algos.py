@@ -78,6 +78,7 @@ class Algos:
             raise VenueError("51065")
         checks.check_trading(instrument, request["ordType"])
         checks.check_mode(self.venue, instrument, request)
+        checks.check_quote_currency(self.venue, instrument, request)
         self._check_size(instrument, request)
         self._check_prices(instrument, request)
         return self._add(instrument, request)

@@ -12,10 +12,12 @@ from tests.fakes.okx.numbers import is_multiple, parse, text
 from tests.fakes.okx.push import Row
 
 if TYPE_CHECKING:
+    from tests.fakes.okx.orders import Order
     from tests.fakes.okx.venue import Venue
 
 CLIENT_ID = re.compile(r"[A-Za-z0-9]{1,32}")
 TAG = re.compile(r"[A-Za-z0-9]{0,16}")
+SLIPPAGE_MAX = Decimal("0.05")
 PRICED = ("limit", "post_only", "fok", "ioc")
 ORDER_TYPES = (*PRICED, "market", "optimal_limit_ioc")
 NOT_TRADING = {"suspend": "51022", "preopen": "51021", "expired": "51027", "settling": "51030", "rebase": "51022"}
@@ -141,3 +143,27 @@ def check_deadline(venue: Venue, deadline: str) -> None:
         raise VenueError("51000", "expTime")
     if int(deadline) < venue.clock.now_ms():
         raise VenueError("50036")
+
+
+def check_quote_currency(venue: Venue, instrument: Instrument, request: dict[str, str]) -> None:
+    """Refuse a spot order in another currency than the pair's, or, by the venue's rules, without a word on it."""
+    named = request.get("tradeQuoteCcy", "")
+    if named and (instrument.is_swap or named != instrument.quote):
+        raise VenueError("51000", "tradeQuoteCcy")
+    if not named and not instrument.is_swap and venue.rules.quote_currency_named:
+        raise VenueError("50014", "tradeQuoteCcy")
+
+
+def check_slippage(venue: Venue, order: Order) -> None:
+    """Refuse a market order sized in the coin it receives that would go further than its ``slippagePct``; default 0."""
+    allowed = parse(order.asked("slippagePct", "0"))
+    if allowed is None or not 0 <= allowed <= SLIPPAGE_MAX:
+        raise VenueError("54085")
+    buy, market = order.side == "buy", venue.market(order.instrument.inst_id)
+    left, worst = order.size, market.best(order.side)
+    for price, size in sorted((market.asks if buy else market.bids).items(), reverse=not buy):
+        if left <= 0:
+            break
+        worst, left = price, left - (size if buy else size * price)
+    if abs(worst - market.best(order.side)) > market.best(order.side) * allowed:
+        raise VenueError("54084")

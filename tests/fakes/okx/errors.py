@@ -103,6 +103,8 @@ TRADE: dict[str, tuple[int, str]] = {
     "51524": (200, "Unable to modify the order quantity of a stop order that closes an entire position."),
     "51603": (200, "Order does not exist"),
     "54000": (200, "Margin trading is not supported."),
+    "54084": (200, "The order would slip by more than slippagePct."),
+    "54085": (200, "slippagePct is out of range."),
     "59000": (200, "Settings failed. Close any open positions or orders before modifying settings."),
     "59101": (200, "Leverage can't be modified. Please cancel all pending isolated margin orders first."),
     "59102": (200, "Leverage exceeds the maximum limit. Please lower the leverage."),

@@ -79,6 +79,13 @@ class Order:
         return self.size - (self.value if self.in_quote else self.filled)
 
     @property
+    def receives(self) -> bool:
+        """Is ``size`` an amount of the coin that a spot market order receives?"""
+        return (
+            not self.instrument.is_swap and self.asked("ordType") == "market" and self.in_quote != (self.side == "buy")
+        )
+
+    @property
     def in_quote(self) -> bool:
         """Is ``size`` an amount of quote coin? Spot market buys are, unless told otherwise."""
         if self.instrument.is_swap or self.asked("ordType") != "market":

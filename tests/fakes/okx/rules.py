@@ -34,6 +34,8 @@ class Rules:
     """Status of 50011; the documentation lists 429 and 200."""
     sub_account_orders_per_2s: int = 1000
     """New and amended orders of the account, over REST and WebSocket together (50061)."""
+    quote_currency_named: bool = False
+    """A spot order must name its ``tradeQuoteCcy``, as accounts of some countries must."""
     idle_s: float = 30.0
     """Real seconds without a frame in either direction after which a WebSocket is closed."""
     liquidation_fee: Decimal = Decimal("0.0005")

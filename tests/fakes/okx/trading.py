@@ -86,6 +86,8 @@ class Trading:
         if attached and (order.closes or order.reduce_only):
             raise VenueError("51333")
         checks.check_attached(attached, request["side"], reference, market=market)
+        if market and order.receives:
+            checks.check_slippage(venue, order)
         order.attached = [self._attach(row) for row in attached]
         self._check_room(order, reference)
         return order
@@ -98,6 +100,7 @@ class Trading:
         checks.check_ids(request, "clOrdId")
         checks.check_trading(instrument, request["ordType"])
         checks.check_mode(self.venue, instrument, request)
+        checks.check_quote_currency(self.venue, instrument, request)
         self._check_duplicate(request.get("clOrdId", ""))
 
     def _check_duplicate(self, client_id: str) -> None:
@@ -147,8 +150,13 @@ class Trading:
         buy = order.side == "buy"
         currency = order.instrument.quote if buy else order.instrument.base
         need = order.size if order.in_quote == buy else (order.size * price if buy else order.size / price)
-        if need > self.venue.available(currency):
+        free = self.venue.available(currency)
+        if need <= free:
+            return
+        cut = round_to(order.size * free / need, order.instrument.lot)  # the size a market order has without banAmend
+        if order.asked("ordType") != "market" or order.asked("banAmend") == "true" or cut < order.instrument.min_size:
             raise VenueError("51008", currency)
+        order.size = cut
 
     @staticmethod
     def _key(order: Order) -> tuple[str, str, str]:

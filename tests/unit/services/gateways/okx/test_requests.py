@@ -60,9 +60,14 @@ def test_a_market_order_has_no_price() -> None:
 def test_a_spot_market_buy_says_that_its_size_is_base() -> None:
     order = spot(market(**SPOT, quantity="0.12493753"))
     assert order["tgtCcy"] == "base_ccy"
+    assert (order["banAmend"], order["slippagePct"], order["tradeQuoteCcy"]) == (True, "0.02", "USDT")
     assert (order["tdMode"], order["sz"]) == ("cash", "0.12493753")
     assert "posSide" not in order
     assert "reduceOnly" not in order
+    sale = spot(market(**SPOT, quantity="0.1", side=Side.SELL))
+    assert sale["tgtCcy"] == "base_ccy"
+    assert not {"banAmend", "slippagePct"} & set(sale)
+    assert not {"banAmend", "slippagePct", "tradeQuoteCcy"} & set(swap(market()))
 
 
 def test_a_target_is_a_reduce_only_limit_without_the_entries_tag() -> None:
