@@ -50,16 +50,19 @@ def differed(floor: Floor, subject: str) -> list[ReconciliationDiffered]:
     return [told for told in floor.of("verdicts", ReconciliationDiffered) if told.subject.startswith(subject)]
 
 
-def agreed(floor: Floor, *, but: tuple[str, ...] = ()) -> None:
-    """Assert what must hold after every drill; ``but``: what of the account may differ, and is told."""
-    assert tuple(different(floor)) == but
+def once_each(floor: Floor) -> bool:
+    """Whether every order at the venue that has a name of ours was intended, and is there once."""
     venue = floor.okx.venue
     names = [order.asked("clOrdId") for order in venue.trading.orders.values() if not order.algo_id]
     names += [algo.asked("algoClOrdId") for algo in venue.algos.algos.values()]
-    twice = [name for name, count in Counter(name for name in names if name).items() if count > 1]
-    assert twice == []
-    intended = {order.client_order_id for order in floor.intents()}
-    assert {name for name in names if name} <= intended
+    counted = Counter(name for name in names if name)
+    return max(counted.values(), default=1) == 1 and counted.keys() <= {o.client_order_id for o in floor.intents()}
+
+
+def agreed(floor: Floor, *, but: tuple[str, ...] = ()) -> None:
+    """Assert what must hold after every drill; ``but``: what of the account may differ, and is told."""
+    assert tuple(different(floor)) == but
+    assert once_each(floor)
     assert booked(floor) == held(floor)
     assert sum(stops(floor), Decimal(0)) == max(held(floor), Decimal(0))
     assert floor.of("verdicts", TradingStateChanged)[-1].state is TradingState.ACTIVE
