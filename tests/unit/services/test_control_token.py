@@ -9,6 +9,7 @@ from hashlib import sha256
 from io import StringIO
 
 import pytest
+from starlette.requests import Request
 
 from services.control.router import REFUSALS_LOGGED, token_check
 from services.errors import ApiError
@@ -26,16 +27,21 @@ def written() -> Iterator[StringIO]:
     logging.getLogger().handlers[:] = handlers
 
 
+def _request(host: str = "10.0.0.1") -> Request:
+    """Return a call from an address; one address is answered 401 a few times only."""
+    return Request({"type": "http", "method": "POST", "path": "/risk/pause", "headers": [], "client": (host, 1)})
+
+
 def _named(token: str) -> str:
     return f"sha256:{sha256(token.encode()).hexdigest()[:12]}"
 
 
 def test_callers_are_logged_by_their_tokens_hash_and_a_flood_of_them_is_bounded(written: StringIO) -> None:
     check = token_check(TOKEN)
-    for token in (WRONG, TOKEN[:-1], None, *[WRONG] * (3 * REFUSALS_LOGGED)):
+    for number, token in enumerate((WRONG, TOKEN[:-1], None, *[WRONG] * (3 * REFUSALS_LOGGED))):
         with pytest.raises(ApiError, match="missing or wrong token"):
-            check(token)
-    check(TOKEN)
+            check(_request(f"10.0.0.{number}"), token)
+    check(_request(), TOKEN)
     said = [(each["event"], each["caller"]) for each in map(json.loads, written.getvalue().splitlines())]
     assert said[:4] == [
         ("control is on", _named(TOKEN)),
@@ -52,5 +58,5 @@ def test_without_a_token_nobody_gets_in_and_nothing_is_on(written: StringIO) -> 
     check = token_check(None)
     for token in (None, "", WRONG):
         with pytest.raises(ApiError, match="TAPELINE_API_TOKEN"):
-            check(token)
+            check(_request(), token)
     assert written.getvalue() == ""
