@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -72,14 +73,17 @@ def test_without_a_configured_token_control_refuses_everybody(log: SqliteLog) ->
 
 def test_a_flood_of_wrong_tokens_is_held_up_and_the_right_one_goes_through(api: httpx.Client) -> None:
     wrong = {"X-API-Token": "wrong"}
+    began = time.monotonic()
     found = [httpx.post(f"{api.base_url}{path}", headers=wrong) for path in ("/risk/kill", "/risk/pause") * 30]
-    assert [response.status_code for response in found] == [401] * 30 + [429] * 30
-    last = found[-1]
+    codes, since = [response.status_code for response in found], time.monotonic() - began
+    assert codes[:30] == [401] * 30
+    assert codes.count(401) <= 31 + since / 2, "one more every two seconds"
+    last = next(response for response in reversed(found) if response.status_code == 429)
     seconds = last.json()["retry_after_s"]
     assert last.headers["retry-after"] == str(seconds)
     assert last.json()["detail"] == f"more than 30 calls without the right token a minute; try again in {seconds} s"
     assert 1 <= seconds <= 2
-    assert httpx.post(f"{api.base_url}/risk/kill").status_code == 429, "nor without a token"
+    assert 429 in {httpx.post(f"{api.base_url}/risk/kill").status_code for _ in range(3)}, "nor without a token"
     assert [api.post("/risk/pause").status_code for _ in range(35)] == [200] * 35, "from the same address"
     assert api.post("/plans/generate?symbol=BTC-USDT&market_type=perp").status_code == 200
     assert httpx.get(f"{api.base_url}/health").status_code == 200
