@@ -225,6 +225,9 @@ def main() -> int:
     try:
         with running(chosen.folder, free_ports=chosen.free_ports) as stack:
             print(f"API {stack.url(8000, '/docs')}, logs in {stack.folder}; Ctrl-C stops", flush=True)
+            tools = [f"{name} {stack.url(port)}" for name, port in PORTS.items() if name not in stack.missing]
+            places = [*tools, f"TAPELINE_LOG={stack.places.text('worker', 'kafka://kafka:9092')}"]
+            print(f"{', '.join(places)}; API token and keys in {stack.folder / 'secrets'}", flush=True)
             if stack.missing:
                 print(f"NOT RUNNING, no program on this machine: {', '.join(stack.missing)}", flush=True)
             if stack.unchecked:

@@ -10,10 +10,14 @@ from threading import Event as Alarm
 from types import TracebackType
 from typing import Self
 
-from projections.connect import connect
+from psycopg import Connection
+
+from projections.connect import ProjectionError, connect
 from projections.source import Accepted
 from projections.tables import SCHEMA
 from projections.writer import Projected, Projector
+from schemas.codec import CodecError, decode
+from schemas.topics import JOURNAL
 from services.disk import free_ratio
 from services.metrics.catalog import Metrics, Service
 from services.metrics.meter import Meter
@@ -56,8 +60,38 @@ class LogSource:
         return reader
 
 
+class OtherLog(ProjectionError):
+    """The tables were filled from another log."""
+
+
+def refuse_other_log(connection: Connection, log: EventLog) -> None:
+    """Raise OtherLog unless the first claim of every shard in the tables is the one on this log.
+
+    A claim's id comes from the moment it was made, so no two logs share one; a restored copy has the same.
+    """
+    query = "SELECT DISTINCT ON (log_partition) log_partition, log_offset, event_id FROM journal_claims ORDER BY 1, 2"
+    for partition, offset, event_id in connection.execute(query).fetchall():
+        if _event_id(log, partition, offset) != event_id:
+            raise OtherLog(
+                f"the tables were filled from another log: they know a claim at offset {offset} of its journal, shard "
+                f"{partition}, that this log does not have. Name the log they belong to, or another database (--db, "
+                "TAPELINE_DB), or drop the schema tapeline and project this log from its beginning"
+            )
+
+
+def _event_id(log: EventLog, partition: int, offset: int) -> str | None:
+    try:
+        if partition >= log.partitions(JOURNAL) or offset >= log.end_offset(JOURNAL, partition):
+            return None
+        records = log.read(JOURNAL, partition, offset, limit=1)
+        return decode(records[0].value)[0].event_id if records and records[0].offset == offset else None
+    except (NoTopic, CodecError):
+        return None
+
+
 class MeteredProjector:
-    """A projector that keeps the metrics of what it projects. Use as a context manager; raises as Projector does.
+    """A projector that keeps the metrics of what it projects. Use as a context manager; raises as Projector does, and
+    OtherLog.
 
     disk: a folder on the disk that holds the log, where this machine has it.
     """
@@ -74,6 +108,7 @@ class MeteredProjector:
         self._projector = Projector(LogSource(log), dsn, on_accepted=self._take)
         try:
             with connect(dsn, SCHEMA) as connection:
+                refuse_other_log(connection, log)
                 self._meter.seed(last_events(connection, log))
         except BaseException:
             self._projector.close()

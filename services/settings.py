@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from dotenv.parser import parse_stream
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
@@ -313,8 +314,26 @@ def _read_env_file(path: Path, *, given: bool) -> dict[str, str]:
         binary = True
     if binary:
         raise SettingsError(f"{name}: is not text; settings are read from a text file, NAME=VALUE a line")
+    _refuse_unread_lines(path, name)
     source = DotEnvSettingsSource(ServiceSettings, env_file=path, env_file_encoding="utf-8", case_sensitive=True)
     return {name: value or "" for name, value in source.env_vars.items()}
+
+
+def _refuse_unread_lines(path: Path, name: str) -> None:
+    """Raise SettingsError for a line that sets nothing and a name that is set twice: neither is seen otherwise."""
+    seen: dict[str, int] = {}
+    problems = []
+    with path.open(encoding="utf-8") as file:
+        for binding in parse_stream(file):
+            line = binding.original.line + len(binding.original.string) - len(binding.original.string.lstrip("\n"))
+            if binding.error or (binding.key is not None and binding.value is None):
+                problems.append(f"{name}, line {line}: sets nothing; write NAME=VALUE")
+            elif binding.key in seen:
+                problems.append(f"{name}, line {line}: {binding.key} was set in line {seen[binding.key]}; leave one")
+            elif binding.key is not None:
+                seen[binding.key] = line
+    if problems:
+        raise SettingsError("; ".join(problems))
 
 
 def known_variables() -> set[str]:

@@ -87,7 +87,8 @@ def run(
     service, shards = settings.service, settings.service.shards
     database = service.db.get_secret_value()
     tape, source = (None, "OKX, live") if live else choose_feed(feed or [], instruments, note)
-    note(f"feed: {source}; log: {service.log}; the services log to {folder}")
+    orders = "our own simulator" if settings.trading.venue == "PAPER" else f"OKX ({service.mode}), by gateway okx"
+    note(f"feed: {source}; orders: {orders}; log: {service.log}; the services log to {folder}")
     stopped = stop_alarm()
     with open_log(service.log, read_only=False) as opened, open_database(database) as dsn:
         create_log(opened, shards=shards)
@@ -172,6 +173,11 @@ def _refuse_to_start(settings: Settings, *, live: bool, api: bool) -> None:
     if not live:
         refuse_recording_elsewhere(settings)
     service = settings.service
+    if service.mode != "paper" and settings.trading.venue == "PAPER":
+        raise CliError(
+            f"TAPELINE_MODE={service.mode} with TAPELINE_VENUE=PAPER: this would trade on paper; set TAPELINE_VENUE=OKX"
+            " (on a log of its own, with `tapeline gateway okx` beside it), or TAPELINE_MODE=paper"
+        )
     if service.metrics_port:
         raise CliError(
             f"TAPELINE_METRICS_PORT={service.metrics_port}: the services of `run` cannot share a port; "

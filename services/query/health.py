@@ -14,6 +14,8 @@ from services.query.database import DatabaseUnavailable, ReadDatabase
 from streams.log.base import EventLog, LogError
 from streams.reader import Clock
 
+AHEAD = "the tables reach further than this log: they are another one's; name the database of this log (TAPELINE_DB)"
+
 
 def health_router(
     log: EventLog, database: ReadDatabase, *, shard: int, version: str, clock: Clock = time.monotonic
@@ -65,5 +67,7 @@ def _database(log: EventLog, database: ReadDatabase, shard: int, watch: Projecto
     except LogError:
         return {"reachable": True}
     found = {"reachable": True, "projector_lag_records": sum(lag.values()), "lag_by_topic": lag}
-    reason = {"reason": "; ".join(unfilled.words() for unfilled in missing)} if missing else {}
+    ahead = any(behind < 0 for behind in lag.values())
+    words = [AHEAD] * ahead + [unfilled.words() for unfilled in missing]
+    reason = {"reason": "; ".join(words)} if words else {}
     return found | {"unfilled": [asdict(unfilled) for unfilled in missing]} | reason

@@ -49,8 +49,9 @@ def _standing(causes: Causes) -> str:
 
 
 def _kill(state: RiskState, event: KillSwitch, causes: Causes) -> Answer:
-    closed = len(state.positions) if event.flatten else 0
-    return None, f"{_standing(causes)}; {closed} positions to close, {len(_working(state))} entries to cancel"
+    held, entries = len(state.positions), len(_working(state))
+    what = f"{held} positions to close" if event.flatten else f"{held} positions stay, each with its stop"
+    return None, f"{_standing(causes)}; {what}, {entries} entries to cancel"
 
 
 def _override(state: RiskState, event: OverrideLimit, causes: Causes) -> Answer:

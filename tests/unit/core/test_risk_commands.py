@@ -238,6 +238,8 @@ def test_kill_says_how_many_entries_it_cancels() -> None:
     ended = EntryEnded("p1", "paper", BTC, "c1", EntryEnd.EXPIRED, Quantity(D(0)))
     handled = answer(desk(plan(), ended, position("1")), KillSwitch("paper", flatten=True))
     assert handled.detail.endswith("; 1 positions to close, 0 entries to cancel")
+    handled = answer(desk(plan(), ended, position("1")), KillSwitch("paper", flatten=False))
+    assert handled.detail.endswith("; 1 positions stay, each with its stop, 0 entries to cancel")
 
 
 @pytest.mark.parametrize(

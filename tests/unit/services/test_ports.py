@@ -75,6 +75,18 @@ def test_run_does_not_give_one_metrics_port_to_all_its_services(
     assert (ended.value.code, capsys.readouterr().err) == (2, f"{says}0 gives each a free one, empty none\n")
 
 
+def test_run_in_a_mode_of_okx_does_not_trade_on_paper(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    monkeypatch.setenv("TAPELINE_MODE", "live")
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["run", "--feed", "okx"])
+    assert ended.value.code == 2
+    assert "TAPELINE_MODE=live with TAPELINE_VENUE=PAPER: this would trade on paper" in capsys.readouterr().err
+
+
 def test_an_address_of_another_machine_names_the_host(taken: int) -> None:
     elsewhere = Address("192.0.2.1", taken, "--host", "--port")  # TEST-NET-1 of RFC 5737 is nobody's
     with pytest.raises(CannotListen, match=r"192\.0\.2\.1:\d+: cannot listen there: .*; give an address of .*: --host"):

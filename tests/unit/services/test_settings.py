@@ -105,6 +105,28 @@ def test_a_strategy_there_is_not_stops_the_start() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("lines", "says"),
+    [
+        ("TAPELINE_RISK_BUDGET_PCT 0.1\n", "line 1: sets nothing; write NAME=VALUE"),
+        ("# a comment\n\nTAPELINE_RISK_BUDGET_PCT: 0.1\n", "line 3: sets nothing; write NAME=VALUE"),
+        ("TAPELINE_SHARDS\n", "line 1: sets nothing; write NAME=VALUE"),
+        (
+            "TAPELINE_RISK_BUDGET_PCT=0.1\nTAPELINE_SHARDS=1\nTAPELINE_RISK_BUDGET_PCT=9\n",
+            "line 3: TAPELINE_RISK_BUDGET_PCT was set in line 1; leave one",
+        ),
+    ],
+)
+def test_a_line_that_would_leave_a_default_in_force_unseen_stops_the_start(
+    tmp_path: Path, lines: str, says: str
+) -> None:
+    file = tmp_path / ".env"
+    file.write_text(lines)
+    with pytest.raises(SettingsError) as refused:
+        load_settings(environ={}, env_file=file)
+    assert says in str(refused.value)
+
+
 def test_every_name_in_our_own_file_must_be_known(tmp_path: Path) -> None:
     file = tmp_path / ".env"
     file.write_text("OKX_SECRET=1\n")
