@@ -177,9 +177,12 @@ def _money(run: Run, language: Language) -> list[str]:
     equity, start = run.equity.equity if run.equity else run.initial_cash, run.initial_cash
     change = (equity - run.flows - start) / start * 100 if start else ZERO
     flows = f" {word('flows', language)} {signed(run.flows)} USDT" if run.flows else ""
+    unrealized = run.equity.unrealized_pnl if run.equity else ZERO
+    part = f", {word('unrealized', language)} {signed(unrealized)} USDT" if unrealized else ""
+    made_up = f" ({word('made_up', language)})" if "SYNTHETIC" in run.origins else ""
     lines.append(
-        f"{word('equity', language)}: {cents(start)} -> {cents(equity)} USDT ({signed(change)} %{flows}), "
-        f"{word('drawdown', language)} {cents(run.drawdown_max)} %"
+        f"{word('equity', language)}: {cents(start)} -> {cents(equity)} USDT ({signed(change)} %{flows}){part}, "
+        f"{word('drawdown', language)} {cents(run.drawdown_max)} %{made_up}"
     )
     holds = [
         (name, (market.last_price / market.first_price - 1) * 100)

@@ -105,6 +105,8 @@ def test_transfers_stand_apart_from_the_start_and_from_the_result() -> None:
     )
     line = "Equity: 10,000.00 -> 9,150.00 USDT (-10.00 % without transfers of +150.00 USDT), largest drawdown 10.00 %"
     assert line in render(run)
+    valued = replace(equity("9150", "10", PriceSource.MARK), unrealized_pnl=Money(Decimal("-12.5")))
+    assert ", in it unrealized -12.50 USDT, largest" in render(run_of((valued, 1)))
 
 
 def test_a_bar_that_was_set_aside_counts_as_nothing_else() -> None:
@@ -157,7 +159,10 @@ def test_reasons_for_not_trading_are_counted() -> None:
 
 def test_a_synthetic_tape_is_named() -> None:
     status = FeedStatus("X", Channel.BARS, FeedState.OPEN, FeedOrigin.SYNTHETIC, "made up", 60)
-    assert "origin of the tape: SYNTHETIC" in render(run_of((status, 0)))
+    text = render(run_of((status, 0)))
+    assert "origin of the tape: SYNTHETIC" in text
+    assert "(made-up prices: this says nothing about profit)" in text
+    assert "made-up" not in render(run_of())
 
 
 @pytest.mark.parametrize(
