@@ -258,10 +258,10 @@ def _without(secret: str | None, text: str) -> str:
 
 def _usage(response: Any) -> tuple[int, int] | None:
     usage = getattr(response, "usage", None)
-    counts = (getattr(usage, "prompt_tokens", None), getattr(usage, "completion_tokens", None))
-    if not all(isinstance(count, int) and 0 <= count <= USAGE_MAX for count in counts) or counts == (0, 0):
+    prompt, completion = (getattr(usage, name, None) for name in ("prompt_tokens", "completion_tokens"))
+    if not isinstance(prompt, int) or not isinstance(completion, int) or prompt == completion == 0:
         return None
-    return int(counts[0]), int(counts[1])  # type: ignore[arg-type]
+    return (prompt, completion) if 0 <= prompt <= USAGE_MAX and 0 <= completion <= USAGE_MAX else None
 
 
 def _decimal(value: object) -> Decimal | None:

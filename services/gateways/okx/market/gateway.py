@@ -18,7 +18,7 @@ from typing import Any
 
 import structlog
 
-from schemas.events.market import Channel, FeedState, InstrumentDefined
+from schemas.events.market import Channel, FeedState, InstrumentDefined, VenueBar
 from schemas.values import SECOND
 from services.feeds.model import RANK_DEFINED, Parsed, Run
 from services.gateways.okx.market.board import ChannelBoard, Lane
@@ -269,7 +269,8 @@ class MarketGateway:
             bars += await missing_bars(self._api, self._translator.parser, hole, local_now())
         bars.sort(key=lambda bar: (bar.ts_event, bar.rank, bar.instrument_id))
         for bar in bars:
-            if self._bars.take(bar.instrument_id, bar.event.ts_open):  # type: ignore[attr-defined]
+            assert isinstance(bar.event, VenueBar)
+            if self._bars.take(bar.instrument_id, bar.event.ts_open):
                 self._out.append(bar)
                 self.counters.backfilled_bars += 1
 
@@ -288,7 +289,8 @@ class MarketGateway:
 
     async def _let_in(self, bar: Parsed) -> None:
         """Fill the hole in front of a live bar, then put the bar out."""
-        ts_open: int = bar.event.ts_open  # type: ignore[attr-defined]
+        assert isinstance(bar.event, VenueBar)
+        ts_open = bar.event.ts_open
         hole = self._bars.hole(bar.instrument_id, ts_open)
         if hole is not None:
             await self._fill([hole])

@@ -180,12 +180,14 @@ class Translator:
         return None if target is None else self._subscriptions.get((target["channel"], target["name"]))
 
     def _keep_trade(self, parsed: Parsed, _actions: list[Action]) -> bool:
-        new = self._trades.take(parsed.instrument_id, parsed.event.trade_id)  # type: ignore[attr-defined]
+        assert isinstance(parsed.event, Trade)
+        new = self._trades.take(parsed.instrument_id, parsed.event.trade_id)
         self._counters.repeats += not new
         return new
 
     def _keep_bar(self, parsed: Parsed, actions: list[Action]) -> bool:
-        ts_open: int = parsed.event.ts_open  # type: ignore[attr-defined]
+        assert isinstance(parsed.event, VenueBar)
+        ts_open = parsed.event.ts_open
         place = self._bars.place(parsed.instrument_id, ts_open)
         if place is Place.NEXT:
             return self._bars.take(parsed.instrument_id, ts_open)
@@ -196,14 +198,17 @@ class Translator:
         return False
 
     def _keep_forecast(self, parsed: Parsed, _actions: list[Action]) -> bool:
-        self.settlements.announced(parsed.instrument_id, parsed.event.ts_funding, parsed.ts_event)  # type: ignore[attr-defined]
+        assert isinstance(parsed.event, FundingRate)
+        self.settlements.announced(parsed.instrument_id, parsed.event.ts_funding, parsed.ts_event)
         return True
 
     def _keep_settlement(self, parsed: Parsed, _actions: list[Action]) -> bool:
-        return self.take_settlement(parsed.instrument_id, parsed.event.ts_funding)  # type: ignore[attr-defined]
+        assert isinstance(parsed.event, FundingSettled)
+        return self.take_settlement(parsed.instrument_id, parsed.event.ts_funding)
 
     def _keep_status(self, parsed: Parsed, actions: list[Action]) -> bool:
-        state: FeedState = parsed.event.state  # type: ignore[attr-defined]
+        assert isinstance(parsed.event, FeedStatus)
+        state = parsed.event.state
         self._board.remember((parsed.instrument_id, Channel.BOOK), state, parsed.ts_event)
         if state is FeedState.LOST:
             self._counters.gaps += 1
